@@ -1,0 +1,70 @@
+"""Everything that can end a run, as one tree; each class carries its exit code.
+
+    EnrollBatchError            1   our own fault, or a fault of the machine we run on
+    +-- UsageError              2   a wrong command line
+    |   +-- ConfigError         2   a wrong config file or an unset secret
+    +-- InputRefused            3   the upload cannot be used; nothing was sent
+    +-- ApiSilent               7   the API does not answer; `resume` goes on
+    +-- RunLocked               8   another process sends this run
+    +-- AccessRefused          10   the API refuses our credentials or scope for the whole run
+    +-- LedgerFailed            1   the ledger cannot be read or written
+        +-- AccountsUnbalanced 11   the ledger contradicts itself
+
+Row problems and outcomes are data, not exceptions. `text` is the line that a person reads: what, where, what to do.
+"""
+
+from __future__ import annotations
+
+
+class EnrollBatchError(Exception):
+    """A fault with one clear line for a person."""
+
+    exit_code = 1
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class UsageError(EnrollBatchError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """The config file, or a secret that it names, cannot be used."""
+
+
+class InputRefused(EnrollBatchError):
+    """The upload cannot be read exactly, or holds nothing to send."""
+
+    exit_code = 3
+
+
+class ApiSilent(EnrollBatchError):
+    """The API does not answer, and the run could not wait longer."""
+
+    exit_code = 7
+
+
+class RunLocked(EnrollBatchError):
+    """Another process holds the run."""
+
+    exit_code = 8
+
+
+class AccessRefused(EnrollBatchError):
+    """Credentials or scope are refused for the whole run."""
+
+    exit_code = 10
+
+
+class LedgerFailed(EnrollBatchError):
+    """The ledger cannot be read or written, so nothing more may leave."""
+
+
+class AccountsUnbalanced(LedgerFailed):
+    """The ledger contradicts itself."""
+
+    exit_code = 11

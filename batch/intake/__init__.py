@@ -1,0 +1,1 @@
+"""Step 1 of 5: a spreadsheet becomes requests."""

@@ -1,0 +1,1 @@
+"""The vendor's API, simulated, over a real socket."""

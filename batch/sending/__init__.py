@@ -1,0 +1,1 @@
+"""Step 4 of 5: requests become outcomes."""
