@@ -14,7 +14,7 @@ CREATE TABLE run (                      -- exactly one row; committed before the
     schema_version  INTEGER NOT NULL,
     program_version TEXT NOT NULL,
     state           TEXT NOT NULL,      -- model.State
-    stop_reason     TEXT,               -- why a stopped run stopped: sending.guards.Stop
+    stop_reason     TEXT,               -- why a stopped run stopped: model.StopReason
     stop_text       TEXT,               -- the same as one line for people
     exit_code       INTEGER,
     user            TEXT NOT NULL,
@@ -87,16 +87,20 @@ CREATE TABLE note (                       -- what was left out of requests witho
     row_count       INTEGER NOT NULL,
     first_row_no    INTEGER NOT NULL
 );
-CREATE TABLE chunk (                      -- about 1,000 requests: all requests of a stretch of customers
+CREATE TABLE chunk (                      -- about 1,000 requests: all requests of its lanes
     chunk_no        INTEGER PRIMARY KEY,
-    customer_from   NOT NULL,
-    customer_to     NOT NULL,             -- inclusive
     request_count   INTEGER NOT NULL,
     state           TEXT NOT NULL DEFAULT 'ready',   -- ready | claimed | done
     owner           TEXT,
     fence           INTEGER NOT NULL DEFAULT 0,
     lease_until     INTEGER
 );
+CREATE TABLE lane (                       -- one customer; numbered in the order of first appearance in the input
+    chunk_no        INTEGER NOT NULL,
+    lane_no         INTEGER NOT NULL,
+    customer        NOT NULL,
+    PRIMARY KEY (chunk_no, lane_no)
+) WITHOUT ROWID;
 CREATE TABLE intent (
     intent_no       INTEGER PRIMARY KEY,
     chunk_no        INTEGER NOT NULL,

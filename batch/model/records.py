@@ -1,7 +1,6 @@
-"""The nouns that more than one room uses.
+"""The frozen records that travel from one step to the next.
 
-Owns the closed lists (actions, outcomes, problems) and the frozen records that travel from one step to the
-next. Knows no file, no database, no socket and no clock. Everything here imports nothing of ours.
+Knows no file, no database, no socket and no clock.
 """
 
 from __future__ import annotations
@@ -9,126 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from batch.model.lists import Action, Kind, Outcome, Problem, Speaks, State, Tells
 
 Cell = str | int | float | bool | dt.datetime | dt.date | dt.time | dt.timedelta | None
 """One spreadsheet cell as the reader found it: text stays text, a number stays a number, blank is None or ""."""
-
-
-class Action(StrEnum):
-    """What is asked of the API. Source: the enroll and unEnroll pages."""
-
-    ENROLL = "enroll"
-    UNENROLL = "unenroll"
-
-
-class Kind(StrEnum):
-    """What the customers are enrolled into: a milestone has cycles, a streak has none."""
-
-    MILESTONE = "milestone"
-    STREAK = "streak"
-
-
-class Group(StrEnum):
-    """Who has to do something about an outcome."""
-
-    DONE = "done"
-    FIX_DATA = "fix data"
-    FIX_SETUP = "fix setup"
-    RETRY = "retry"
-    LOOK = "look"
-
-
-class Outcome(StrEnum):
-    """How a request ended: a closed list, each in exactly one group."""
-
-    ENROLLED = "enrolled"
-    UNENROLLED = "unenrolled"
-    ALREADY_ENROLLED = "already_enrolled"
-    COVERED_BY_CASCADE = "covered_by_cascade"
-    VALUE_NOT_APPLIED = "value_not_applied"
-    INVALID_USER = "invalid_user"
-    INVALID_INPUT = "invalid_input"
-    PERIOD_NOT_FOUND = "period_not_found"
-    TARGET_NOT_FOUND = "target_not_found"
-    SCOPE_REFUSED = "scope_refused"
-    ACCESS_REFUSED = "access_refused"
-    RATE_LIMITED = "rate_limited"
-    SERVER_ERROR = "server_error"
-    UNREACHABLE = "unreachable"
-    IN_DOUBT = "in_doubt"
-    UNRECOGNISED = "unrecognised"
-    NOT_SENT = "not_sent"
-
-
-GROUP_OF: dict[Outcome, Group] = {
-    Outcome.ENROLLED: Group.DONE,
-    Outcome.UNENROLLED: Group.DONE,
-    Outcome.ALREADY_ENROLLED: Group.DONE,
-    Outcome.COVERED_BY_CASCADE: Group.DONE,
-    Outcome.VALUE_NOT_APPLIED: Group.FIX_DATA,
-    Outcome.INVALID_USER: Group.FIX_DATA,
-    Outcome.INVALID_INPUT: Group.FIX_DATA,
-    Outcome.PERIOD_NOT_FOUND: Group.FIX_SETUP,
-    Outcome.TARGET_NOT_FOUND: Group.FIX_SETUP,
-    Outcome.SCOPE_REFUSED: Group.FIX_SETUP,
-    Outcome.ACCESS_REFUSED: Group.FIX_SETUP,
-    Outcome.RATE_LIMITED: Group.RETRY,
-    Outcome.SERVER_ERROR: Group.RETRY,
-    Outcome.UNREACHABLE: Group.RETRY,
-    Outcome.IN_DOUBT: Group.RETRY,
-    Outcome.NOT_SENT: Group.RETRY,
-    Outcome.UNRECOGNISED: Group.LOOK,
-}
-
-
-class Problem(StrEnum):
-    """Why a cell cannot be used, or why a request of a row is not sent: the codes in rejected_rows.csv."""
-
-    MISSING = "missing"
-    NOT_A_WHOLE_NUMBER = "not_a_whole_number"
-    OUT_OF_RANGE = "out_of_range"
-    DIGITS_LOST = "digits_lost"
-    NOT_TEXT = "not_text"
-    NOT_YES_OR_NO = "not_yes_or_no"
-    NOT_AN_ACTION = "not_an_action"
-    AMBIGUOUS = "ambiguous"
-    ERROR_CELL = "error_cell"
-    ROW_SHAPE = "row_shape"
-    DUPLICATE = "duplicate"
-    CONTRADICTION = "contradiction"
-
-
-class Tells(StrEnum):
-    """What an attempt without success tells about the state at the API."""
-
-    REFUSED = "refused"
-    """The API answered and did not apply it."""
-    NEVER_REACHED = "never_reached"
-    """The request provably never reached the API."""
-    MAY_BE_APPLIED = "may_be_applied"
-    """The request may have left, and no readable answer says what became of it."""
-    WITHDRAWN = "withdrawn"
-    """An intent was written and no byte left: not an attempt at all, and never counted as one."""
-
-
-class Speaks(StrEnum):
-    """For whom a refusal speaks."""
-
-    REQUEST = "request"
-    PERIOD = "period"
-    TARGET = "target"
-    RUN = "run"
-
-
-class State(StrEnum):
-    """The state of a run, as `status` and summary.json show it."""
-
-    PLANNING = "planning"
-    PLANNED = "planned"
-    SENDING = "sending"
-    STOPPED = "stopped"
-    FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +128,75 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A claimed chunk; `fence` is the number that this claim raised it to."""
+
+    chunk_no: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request that has no outcome yet, with what earlier attempts left behind."""
+
+    request_no: int
+    request: EnrollmentRequest
+    chunk: Chunk
+    attempts: int = 0
+    """Attempts made so far, whether they count or not."""
+    attempts_counted: int = 0
+    """Attempts used up of `retry.attempts`."""
+    maybe_applied: bool = False
+    """An earlier attempt of ours may have been applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Requests about to leave, each with the number of the attempt."""
+
+    chunk: Chunk
+    attempts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one attempt: an outcome when it settled its request, else an attempt.
+
+    Times are nanoseconds since 1970 UTC; `attempt` 0 and `started_at` None: settled without one.
+    """
+
+    request_no: int
+    fence: int
+    attempt: int
+    verdict: Verdict
+    settled: bool
+    started_at: int | None
+    ended_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that the report shows over time."""
+
+    at: int
+    kind: str
+    text: str
+
+
+@dataclass(slots=True)
+class Entries:
+    """Everything that is written in one commit."""
+
+    intents: list[Intent] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    finished_chunks: list[Chunk] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.intents or self.results or self.events or self.finished_chunks)
+
+
+@dataclass(frozen=True, slots=True)
 class ReportRow:
     """One unique request as the report shows it: what was asked, how it ended or stands, and where it came from.
 
@@ -274,3 +227,80 @@ class RejectedRow:
     problem: RowProblem
     duplicate_of_row: int | None
     cells: tuple[str | int | float | bool | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the ledger says of a run as a whole. Times are nanoseconds since 1970 UTC."""
+
+    run_id: str
+    program_version: str
+    state: State
+    stop_reason: str | None
+    stop_text: str | None
+    user: str
+    host: str
+    command: str
+    config_path: str
+    base_url: str
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    sending_ns: int
+    """Time spent sending, over all invocations; pauses between them are not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One file of the upload: what it is, and what became of its rows. `roles` maps our names to column numbers."""
+
+    input_no: int
+    path: str
+    sha256: str
+    sheet: str | None
+    columns: tuple[str, ...]
+    roles: dict[str, int]
+    remarks: tuple[str, ...]
+    rows_read: int
+    rows_blank: int
+    rows_with_problems: int
+    rows_planned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that was left out of requests without being a problem, and the first row where it was."""
+
+    text: str
+    row_count: int
+    input_no: int
+    first_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subtotal:
+    """How many unique requests of one scope and period have one outcome."""
+
+    scope: Scope
+    period: str | None
+    outcome: Outcome
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """Everything counted in a ledger, each figure from the tables that record it, none derived from another."""
+
+    expanded: int
+    duplicates: int
+    contradicted: int
+    unique: int
+    unsettled: int
+    """Unique requests that have no stored outcome; they are counted in `outcomes` as they stand."""
+    outcomes: dict[Outcome, int]
+    """Every outcome, also those that never happened."""
+    attempts: int
+    first_attempts: int
+    retries: int
+    calls_saved: int
+    subtotals: tuple[Subtotal, ...]

@@ -1,0 +1,169 @@
+"""Step 2 of 5: what the sender reads and writes: chunks claimed, intents before bytes, attempts, outcomes, events.
+
+Owns the fence: whoever holds an old one can no longer write an intent. Everything is appended, in groups; nothing
+is updated per request. Knows no HTTP, no pacing, and nothing of what an answer means.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from batch.errors import LedgerFailed
+from batch.model import Action, Chunk, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, Tells
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from batch.ledger.sqlite import SqliteLedger
+    from batch.model import Entries, Intent, Result
+
+
+class SendingLedger:
+    """The sender's view of a ledger. One at a time: the caller holds the run's lock."""
+
+    def __init__(self, ledger: SqliteLedger, owner: str) -> None:
+        self._ledger = ledger
+        self._owner = owner
+
+    def take_over(self, now: int) -> int:
+        """Free the chunks of a dead sender, and mark what it may have sent without recording an answer.
+
+        Returns the number of requests that are in doubt because of it. Every intent without a result becomes an
+        attempt that may have been applied, so that its retry's 310119 is known to be ours.
+        """
+        with self._ledger.transaction() as connection:
+            dangling = connection.execute(
+                "SELECT i.fence, json_extract(a.value, '$[0]'), json_extract(a.value, '$[1]')"
+                " FROM intent i JOIN chunk c USING (chunk_no), json_each(i.attempts) a WHERE c.state = 'claimed'"
+                " AND NOT EXISTS (SELECT 1 FROM attempt t WHERE (t.request_no, t.attempt, t.fence) ="
+                " (json_extract(a.value, '$[0]'), json_extract(a.value, '$[1]'), i.fence))"
+                " AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = json_extract(a.value, '$[0]'))"
+            ).fetchall()
+            connection.executemany(
+                "INSERT INTO attempt VALUES (?, ?, ?, ?, 1, ?, 'interrupted', NULL, NULL, ?, '', NULL, ?)",
+                [
+                    (
+                        no,
+                        attempt,
+                        fence,
+                        Tells.MAY_BE_APPLIED,
+                        Outcome.IN_DOUBT,
+                        "the sender died before an answer",
+                        now,
+                    )
+                    for fence, no, attempt in dangling
+                ],
+            )
+            connection.execute("UPDATE chunk SET state = 'ready', owner = NULL WHERE state = 'claimed'")
+        return len(dangling)
+
+    def claim_chunk(self) -> Chunk | None:
+        """Claim the next chunk that is not done, or return None when there is none."""
+        with self._ledger.transaction() as connection:
+            row = connection.execute(
+                "UPDATE chunk SET state = 'claimed', owner = ?, fence = fence + 1"
+                " WHERE chunk_no = (SELECT min(chunk_no) FROM chunk WHERE state = 'ready') RETURNING chunk_no, fence",
+                (self._owner,),
+            ).fetchone()
+        return Chunk(*row) if row else None
+
+    def open_requests(self, chunk: Chunk) -> list[OpenRequest]:
+        """Return the unsettled requests of a chunk, lane by lane, in the order in which a lane is sent."""
+        rows = self._ledger.read(
+            "SELECT r.request_no, r.customer, s.action, s.kind, s.org_id, s.target_group_id, s.target_id, p.name,"
+            " r.initial_balance, r.reset,"
+            " count(t.attempt) FILTER (WHERE t.tells <> 'withdrawn'),"  # a withdrawn intent is no attempt
+            " coalesce(sum(t.counts), 0), coalesce(max(t.tells = 'may_be_applied'), 0)"
+            " FROM lane l JOIN request r ON r.customer = l.customer JOIN scope s USING (scope_no)"
+            " LEFT JOIN period p USING (period_no) LEFT JOIN attempt t ON t.request_no = r.request_no"
+            " WHERE l.chunk_no = ? AND NOT r.contradicted"
+            " AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no)"
+            " GROUP BY r.request_no ORDER BY l.lane_no, r.request_no",
+            chunk.chunk_no,
+        )
+        return [
+            OpenRequest(
+                request_no=no,
+                request=EnrollmentRequest(
+                    scope=Scope(Action(action), Kind(kind), org_id, group_id, target_id),
+                    customer=customer,
+                    period=period,
+                    initial_balance=balance,
+                    reset_streak_status=bool(reset),
+                ),
+                chunk=chunk,
+                attempts=attempts,
+                attempts_counted=counted,
+                maybe_applied=bool(maybe_applied),
+            )
+            for (
+                no,
+                customer,
+                action,
+                kind,
+                org_id,
+                group_id,
+                target_id,
+                period,
+                balance,
+                reset,
+                attempts,
+                counted,
+                maybe_applied,
+            ) in rows
+        ]
+
+    def open_count(self) -> int:
+        """Return how many unique requests have no outcome yet."""
+        ((count,),) = self._ledger.read(
+            "SELECT (SELECT count(*) FROM request WHERE NOT contradicted)"
+            " - (SELECT count(DISTINCT request_no) FROM outcome)"
+        )
+        return int(count)
+
+    def write(self, entries: Entries, now: int) -> None:
+        """Write everything in one durable commit.
+
+        Raises:
+            LedgerFailed: the disk is full or failing, or a chunk was taken by another sender. Nothing was written,
+                so no byte of the requests in `entries.intents` may leave.
+        """
+        with self._ledger.transaction() as connection:
+            for intent in entries.intents:
+                self._write_intent(connection, intent, now)
+            _write_results(connection, entries.results)
+            connection.executemany(
+                "INSERT INTO event (at, kind, text) VALUES (?, ?, ?)", [(e.at, e.kind, e.text) for e in entries.events]
+            )
+            connection.executemany(
+                "UPDATE chunk SET state = 'done', owner = NULL WHERE chunk_no = ? AND fence = ?",
+                [(chunk.chunk_no, chunk.fence) for chunk in entries.finished_chunks],
+            )
+            connection.execute("UPDATE run SET heartbeat_at = ?", (now,))
+
+    @staticmethod
+    def _write_intent(connection: sqlite3.Connection, intent: Intent, now: int) -> None:
+        chunk_no, fence = intent.chunk.chunk_no, intent.chunk.fence
+        written = connection.execute(
+            "INSERT INTO intent (chunk_no, fence, attempts, written_at) SELECT ?, ?, ?, ?"
+            " WHERE EXISTS (SELECT 1 FROM chunk WHERE chunk_no = ? AND fence = ?)",
+            (chunk_no, fence, json.dumps(intent.attempts, separators=(",", ":")), now, chunk_no, fence),
+        )
+        if written.rowcount != 1:
+            raise LedgerFailed(f"chunk {chunk_no} was taken by another sender; this one stops sending")
+
+
+def _write_results(connection: sqlite3.Connection, results: Sequence[Result]) -> None:
+    outcomes, attempts = [], []
+    for r in results:
+        v = r.verdict
+        said = (v.http_status, v.error_code, v.error_message, v.api_request_id, r.started_at, r.ended_at)
+        if r.settled:
+            outcomes.append((r.request_no, r.fence, v.outcome.value, v.reason, r.attempt, *said))
+        else:
+            tells = (v.tells or Tells.REFUSED).value
+            attempts.append((r.request_no, r.attempt, r.fence, tells, int(v.counts), v.outcome.value, v.reason, *said))
+    connection.executemany("INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", outcomes)
+    connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", attempts)
