@@ -1,0 +1,83 @@
+"""Step 4 of 5: keep each customer's requests in order, one at a time.
+
+Owns which request may go next: lanes that are ready, in the order of the input; lanes that wait for a retry; lanes
+with a request in flight. Pure: time is an argument, in nanoseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from itertools import count, groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.model import Chunk, OpenRequest
+
+Lane = deque["OpenRequest"]
+
+
+class Lanes:
+    """The open lanes of all claimed chunks."""
+
+    def __init__(self) -> None:
+        self._ready: deque[Lane] = deque()
+        self._waiting: list[tuple[int, int, Lane]] = []
+        self._order = count()
+        self._in_flight: dict[int, Lane] = {}
+        self._open: Counter[Chunk] = Counter()
+
+    def add_chunk(self, chunk: Chunk, requests: Sequence[OpenRequest]) -> None:
+        """Take the open requests of a chunk, lane by lane in lane order."""
+        self._open[chunk] += len(requests)
+        for _, lane in groupby(requests, key=lambda item: item.request.customer):
+            self._ready.append(deque(lane))
+
+    @property
+    def ready_count(self) -> int:
+        """How many lanes have a request that may go now."""
+        return len(self._ready)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no request is ready, waiting or in flight."""
+        return not (self._ready or self._waiting or self._in_flight)
+
+    def next_retry_at(self) -> int | None:
+        """Return when the next waiting lane becomes ready, or None."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def wake(self, now: int) -> None:
+        """Make the lanes ready whose waiting is over; a retry goes before what was never tried."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self._ready.appendleft(heapq.heappop(self._waiting)[2])
+
+    def take(self) -> OpenRequest:
+        """Take the next request; its lane stands still until `advance`, `retry` or `give_back`."""
+        lane = self._ready.popleft()
+        self._in_flight[lane[0].request_no] = lane
+        return lane[0]
+
+    def advance(self, item: OpenRequest) -> None:
+        """Let the lane go on to its next request: this one needs no further attempt."""
+        lane = self._in_flight.pop(item.request_no)
+        lane.popleft()
+        if lane:
+            self._ready.append(lane)
+
+    def retry(self, item: OpenRequest, not_before: int) -> None:
+        """Try the request again later; `item` carries what its attempts left behind."""
+        lane = self._in_flight.pop(item.request_no)
+        lane[0] = item
+        heapq.heappush(self._waiting, (not_before, next(self._order), lane))
+
+    def give_back(self, item: OpenRequest) -> None:
+        """Close the lane for this invocation: the request stays open for a resume."""
+        del self._in_flight[item.request_no]
+
+    def settle(self, item: OpenRequest) -> bool:
+        """Count a request as settled; return whether it was the last open one of its chunk."""
+        self._open[item.chunk] -= 1
+        return self._open[item.chunk] == 0

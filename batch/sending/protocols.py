@@ -1,0 +1,46 @@
+"""Step 4 of 5: what the pool needs from other rooms, as protocols that `run` fills.
+
+Owns no behaviour. A test's fakes and the real client and ledger pass the same contract.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from batch.model import Chunk, EnrollmentRequest, Entries, NoAnswer, OpenRequest, Reply, Verdict
+
+
+class Sender(Protocol):
+    """What sends: the vendor's client."""
+
+    async def send(self, worker: int, request: EnrollmentRequest) -> Reply | NoAnswer:
+        """Make one attempt."""
+
+    async def renew_token(self, worker: int) -> bool:
+        """Renew the refused token that `worker` sent with; False when there is none to renew."""
+
+
+class Judge(Protocol):
+    """What says what an answer means."""
+
+    def __call__(
+        self,
+        request: EnrollmentRequest,
+        answer: Reply | NoAnswer,
+        *,
+        maybe_applied: bool,
+        can_renew: bool,
+        now_s: float,
+    ) -> Verdict:
+        """Judge one answer."""
+
+
+class Recorder(Protocol):
+    """What records: the ledger, off this thread."""
+
+    async def claim(self) -> tuple[Chunk, list[OpenRequest]] | None:
+        """Claim the next chunk with its open requests, or None when there is none."""
+
+    async def write(self, entries: Entries) -> None:
+        """Write durably, all or nothing."""
