@@ -1,0 +1,88 @@
+"""The command `enroll-batch`: the group of commands, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+
+from batch import __version__
+from batch.commands.plan import plan
+from batch.commands.report import report
+from batch.commands.resume import resume
+from batch.commands.run import run
+from batch.commands.sandbox import sandbox
+from batch.commands.status import status
+from batch.errors import EnrollBatchError
+
+_EPILOG = """\b
+Exit codes:
+   0  all done                          7  stopped (signal, --limit, API silent);
+   1  our own fault                        `resume` goes on
+   2  usage or config                   8  another process works on this run
+   3  input refused, nothing sent       9  canary done, waiting for a word
+   4  some rows or requests need work  10  access or scope refused
+   5  some requests in doubt           11  the accounts do not balance
+   6  stopped by a guard
+
+\b
+First steps:
+  enroll-batch run samples/enroll_200x5.csv -c configs/sandbox.yaml
+  enroll-batch plan UPLOAD.xlsx -c configs/milestone.yaml
+"""
+
+
+class InOrder(click.Group):
+    """A group whose help shows the commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of their definition."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="enroll-batch")
+def cli() -> None:
+    """Enroll customers into Capillary Loyalty+ milestones and streaks, in bulk.
+
+    Reads a CSV or Excel file, expands each customer and cycle into a one-record
+    request, sends them at the allowed rate, and writes a reconciliation report
+    in which the accounts balance.
+    """
+
+
+for command in (plan, run, resume, report, status, sandbox):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr, never a traceback."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        return cli.main(prog_name="enroll-batch", standalone_mode=False) or 0
+    except EnrollBatchError as error:
+        click.echo(f"Error: {error.text}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped. Nothing is lost: `enroll-batch status` shows what can be resumed.", err=True)
+        return 7
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as fault:
+        if "ENROLL_BATCH_TRACEBACK" in os.environ:
+            traceback.print_exception(fault)
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        place = f"{type(fault).__name__} in {os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119
+        click.echo(
+            f"Error: a fault of enroll-batch itself ({place}); what was recorded is safe: `resume` the run", err=True
+        )
+        return 1

@@ -1,0 +1,102 @@
+"""What `run` and `resume` have in common: ask, send, report, and say how it went."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.errors import UsageError
+from batch.model import State, StopReason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.config import Rate, Settings
+    from batch.report.reconcile import Accounts
+    from batch.run.opening import OpenRun
+    from batch.run.planning import Preview
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How much is said, and where: with --json stdout holds the summary alone."""
+
+    as_json: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+    def say(self, lines: list[str]) -> None:
+        """Print lines for a person."""
+        if not self.quiet:
+            click.echo("\n".join(lines), err=self.as_json)
+
+    def plan(self, found: Preview, rate: Rate | None) -> None:
+        """Say what was found in the upload."""
+        from batch.commands.words import plan_lines
+
+        self.say(plan_lines(found, rate))
+
+    def closing(self, folder: Path, accounts: Accounts) -> None:
+        """Say how the run stands, and print the summary where it was asked for."""
+        from batch.capillary.advice import advise
+        from batch.report.files import summary
+        from batch.report.terminal import closing_table
+
+        self.say(["", *closing_table(accounts, folder, advise)])
+        if self.as_json:
+            click.echo(json.dumps(summary(accounts), indent=2))
+
+
+def require_a_way_to_confirm(settings: Settings, *, yes: bool) -> None:
+    """Refuse early when a real target would be changed and nobody can be asked.
+
+    Raises:
+        UsageError: no terminal and no --yes.
+    """
+    if settings.api.base_url != "sandbox" and not yes and not sys.stdin.isatty():
+        raise UsageError(f"{settings.api.base_url} is a real target and nobody can be asked here; add --yes to send")
+
+
+def confirm(run: OpenRun, found: Preview, *, yes: bool) -> None:
+    """Ask before a real target is changed. A no leaves the plan for a later `resume`.
+
+    Raises:
+        SystemExit: with code 7, when the person says no.
+    """
+    from batch.commands.words import question
+
+    if yes or run.settings.api.base_url == "sandbox":
+        return
+    text = question(found, run.settings.api.base_url, run.overrides.rate_of(run.settings))
+    if click.confirm(text, err=True):
+        return
+    run.ledger.update_run(
+        state=State.STOPPED.value, stop_reason=StopReason.DECLINED.value, stop_text="a person declined to send"
+    )
+    accounts = close_run(run)
+    click.echo(f"Nothing was sent. The plan stays in {run.folder}; `enroll-batch resume` sends it.", err=True)
+    sys.exit(accounts.exit_code)
+
+
+def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
+    """Send what is open, write the report, say how it went, and exit with the run's code."""
+    from batch.commands.progress import show_progress
+    from batch.run.sending import send
+
+    send(run, limit=limit, watch=None if voice.quiet else show_progress)
+    accounts = close_run(run)
+    voice.closing(run.folder, accounts)
+    sys.exit(accounts.exit_code)
+
+
+def close_run(run: OpenRun) -> Accounts:
+    """Write the report and keep its exit code in the ledger."""
+    from batch.run.reporting import report
+
+    accounts = report(run.folder)
+    run.ledger.update_run(exit_code=accounts.exit_code)
+    return accounts

@@ -1,0 +1,161 @@
+"""Open a run: a new one, or one that was begun before; hold its lock, know its settings.
+
+Owns where runs lie, how they are named, and what a command line may say instead of the config.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import os
+import re
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+
+from batch import __version__
+from batch.config import Rate, Settings, load_settings, parse_rate, read_config
+from batch.errors import RunLocked, UsageError
+from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, open_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LOCK_NAME = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a command line says instead of the config; None says nothing. Kept in the ledger for a resume."""
+
+    rate: str | None = None
+    concurrency: int | None = None
+
+    def rate_of(self, settings: Settings) -> Rate | None:
+        """Return the rate in force, None for no limit."""
+        return parse_rate(self.rate) if self.rate else settings.pacing.rate
+
+    def concurrency_of(self, settings: Settings) -> int:
+        """Return how many workers send."""
+        return self.concurrency or settings.pacing.concurrency
+
+    def over(self, earlier: Overrides) -> Overrides:
+        """Return these overrides, with the earlier ones where these say nothing."""
+        return Overrides(self.rate or earlier.rate, self.concurrency or earlier.concurrency)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run whose ledger is open and whose lock is held."""
+
+    folder: Path
+    ledger: SqliteLedger
+    settings: Settings
+    overrides: Overrides
+
+
+def find_run(name: str, report_dir: Path) -> Path:
+    """Return the folder of the run that a person named by its folder or its id.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    for folder in (Path(name), report_dir / name):
+        if (folder / LEDGER_NAME).is_file():
+            return folder
+    raise UsageError(f'no run "{name}": neither that folder nor {report_dir / name} holds a {LEDGER_NAME}')
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run's lock: one planner or sender at a time. It dies with its process.
+
+    Raises:
+        RunLocked: another process holds it.
+    """
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise RunLocked(f"{folder}: another process is working on this run; `status` shows which") from error
+    with lock:
+        yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a living process holds the run's lock."""
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
+@contextmanager
+def new_run(
+    config: Path, settings: Settings, inputs: Sequence[Path], overrides: Overrides, run_dir: Path | None, command: str
+) -> Iterator[OpenRun]:
+    """Make the folder and the ledger of a new run, and hold its lock.
+
+    Raises:
+        UsageError: the folder holds a ledger, or cannot be written.
+    """
+    folder = run_dir.absolute() if run_dir else _free_folder(Path(settings.report.dir), inputs[0].stem)
+    run = NewRun(
+        run_id=folder.name,
+        program_version=__version__,
+        user=_user(),
+        host=socket.gethostname(),
+        command=command,
+        config_path=str(config.absolute()),
+        config_text=read_config(config),
+        working_dir=str(Path.cwd()),
+        overrides=json.dumps({"rate": overrides.rate, "concurrency": overrides.concurrency}),
+        base_url=settings.api.base_url,
+        created_at=time.time_ns(),
+    )
+    ledger = create_ledger(folder, run)
+    with ledger, locked(folder):
+        yield OpenRun(folder, ledger, settings, overrides)
+
+
+@contextmanager
+def existing_run(folder: Path, overrides: Overrides, *, with_secrets: bool) -> Iterator[OpenRun]:
+    """Open a run that was begun before, with the config that its ledger keeps, and hold its lock.
+
+    Raises:
+        UsageError, ConfigError: the run cannot be opened by this program, or a secret is gone.
+        RunLocked: another process holds it.
+    """
+    with open_ledger(folder) as ledger, locked(folder):
+        ((config_path, text, working_dir, earlier),) = ledger.read(
+            "SELECT config_path, config_text, working_dir, overrides FROM run"
+        )
+        settings = load_settings(
+            Path(config_path), with_secrets=with_secrets, working_dir=Path(working_dir), environ=os.environ, text=text
+        )
+        yield OpenRun(folder.absolute(), ledger, settings, overrides.over(Overrides(**json.loads(earlier))))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _free_folder(report_dir: Path, stem: str) -> Path:
+    now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = f"{now}-{re.sub(r'[^A-Za-z0-9._-]+', '_', stem)[:60]}"
+    folder, number = report_dir.absolute() / name, 1
+    while folder.exists():
+        number += 1
+        folder = report_dir.absolute() / f"{name}-{number}"
+    return folder

@@ -1,0 +1,21 @@
+"""Third pass: the ledger becomes the files of the run's folder. A function of the ledger alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch.capillary.advice import advise
+from batch.ledger.reading import LedgerReader
+from batch.ledger.sqlite import LEDGER_NAME
+from batch.report.folder import write_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.report.reconcile import Accounts
+
+
+def report(folder: Path) -> Accounts:
+    """Write the report files of a run again, and return its accounts."""
+    with LedgerReader(folder / LEDGER_NAME) as reader:
+        return write_report(folder, reader, advise)
