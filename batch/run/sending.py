@@ -20,9 +20,10 @@ from batch.capillary.codes import judge
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
+from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
 from batch.sending.pacing import Pacer
-from batch.sending.pool import Guards, Pool
+from batch.sending.pool import Pool
 from batch.sending.retry import InDoubt, RetryRules
 
 if TYPE_CHECKING:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
-from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batch.errors import AccessRefused, LedgerFailed
-from batch.model import Entries, Event, Intent, OpenRequest, Outcome, Result, StopReason, Tells, Verdict
-from batch.sending.guards import Stop, is_pushback, is_transport_failure
+from batch.model import StopReason
+from batch.sending.conclusions import Conclusions, now_ns
+from batch.sending.guards import Stop
 from batch.sending.lanes import Lanes
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
 
-    from batch.sending.guards import Reachability, RunRefusals, Thresholds
+    from batch.model import OpenRequest, Outcome, Verdict
+    from batch.sending.conclusions import Guards
     from batch.sending.pacing import Pacer
     from batch.sending.protocols import Judge, Recorder, Sender
     from batch.sending.retry import RetryRules
@@ -32,15 +32,6 @@ LOOKAHEAD_NS = 50_000_000
 """Intents of the slots due in this time are written together, before the first of them."""
 FLUSH_S = 0.05
 """How long a result may wait to be written."""
-
-
-@dataclass(slots=True)
-class Guards:
-    """The folds that may stop a run."""
-
-    refusals: RunRefusals[tuple[OpenRequest, Result]]
-    thresholds: Thresholds
-    reachability: Reachability
 
 
 class Pool:
@@ -63,26 +54,27 @@ class Pool:
         self._judge = judge
         self._recorder = recorder
         self._pacer = pacer
-        self._retry = retry
         self._guards = guards
-        self._random = random
         self._limit = limit
         self._begun: set[int] = set()
         self._idle = list(reversed(range(concurrency)))
         self._lanes = Lanes()
+        self._conclusions = Conclusions(self._lanes, pacer, retry, guards, random=random, stop=self.stop)
         self._all_claimed = False
         self._beyond_limit = False
-        self._entries = Entries()
         self._stop: Stop | None = None
         self._failure: LedgerFailed | None = None
         self._renewed: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
-        self.settled: Counter[Outcome] = Counter()
-        """Outcomes of this invocation so far."""
         self.attempts = 0
         """Attempts of this invocation so far."""
+
+    @property
+    def settled(self) -> Counter[Outcome]:
+        """Outcomes of this invocation so far."""
+        return self._conclusions.settled
 
     @property
     def in_flight(self) -> int:
@@ -97,7 +89,7 @@ class Pool:
     @property
     def held_s(self) -> float:
         """For how many seconds from now nothing may start, because the API asked for it."""
-        return max(0, self._pacer.held_until - _now()) / 1e9
+        return max(0, self._pacer.held_until - now_ns()) / 1e9
 
     def stop(self, stop: Stop) -> None:
         """Drain: start nothing more, finish what is out. The first reason stands."""
@@ -127,17 +119,21 @@ class Pool:
             raise self._failure
         if self._beyond_limit:
             self.stop(Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent"))
-        self._decide_pending()
+        self._conclusions.decide_pending(self._stop)
         if self._stop:
-            self._event("stopped", self._stop.text)
+            self._conclusions.event("stopped", self._stop.text)
         await self._flush()
         return self._stop
 
+    @property
+    def _ending(self) -> bool:
+        return self._stop is not None or self._failure is not None
+
     async def _dispatch(self) -> None:
-        while self._stop is None and self._failure is None:
+        while not self._ending:
             self._wake.clear()
             await self._top_up()
-            now = _now()
+            now = now_ns()
             self._lanes.wake(now)
             if self._free_places() <= 0 or not self._lanes.ready_count:
                 if self._lanes.is_empty:
@@ -167,7 +163,7 @@ class Pool:
             chunk, requests = claimed
             self._lanes.add_chunk(chunk, requests)
             if not requests:
-                self._entries.finished_chunks.append(chunk)
+                self._conclusions.chunk_is_empty(chunk)
 
     def _take_batch(self, horizon_ns: int) -> list[OpenRequest]:
         """Take as many requests as there are places, lanes, and slots in the next `horizon_ns`."""
@@ -195,14 +191,16 @@ class Pool:
     async def _launch(self, batch: Sequence[OpenRequest]) -> None:
         """Start each request at its slot; when the run stops meanwhile, withdraw the intents of the rest."""
         for index, item in enumerate(batch):
-            while self._stop is None and self._failure is None and (at := self._pacer.next_start_at(_now())) > _now():
+            while (
+                self._stop is None and self._failure is None and (at := self._pacer.next_start_at(now_ns())) > now_ns()
+            ):
                 self._wake.clear()
                 await self._wait(at)
             if self._stop is not None or self._failure is not None:
                 for unsent in batch[index:]:
-                    self._withdraw(unsent)
+                    self._conclusions.withdraw(unsent)
                 return
-            self._pacer.started(_now())
+            self._pacer.started(now_ns())
             self.attempts += 1
             self._start(item)
 
@@ -222,16 +220,16 @@ class Pool:
         started_at = time.time_ns()
         try:
             verdict = await self._ask(worker, item)
-            self._conclude(item, verdict, started_at)
+            self._conclusions.conclude(item, verdict, started_at)
         except AccessRefused as refusal:
             self.attempts -= 1
-            self._withdraw(item)
+            self._conclusions.withdraw(item)
             self.stop(Stop(StopReason.REFUSED, refusal.text))
         except asyncio.CancelledError:
-            self._leave_in_doubt(item, started_at, "stopped before the answer came")
+            self._conclusions.leave_in_doubt(item, started_at, "stopped before the answer came")
         except Exception as fault:  # an unknown fault stops the run; its request is not tried again
             text = f"a fault of enroll-batch itself: {type(fault).__name__} at {_place(fault)}"
-            self._leave_in_doubt(item, started_at, text)
+            self._conclusions.leave_in_doubt(item, started_at, text)
             self.stop(Stop(StopReason.FAULT, text))
 
     async def _ask(self, worker: int, item: OpenRequest) -> Verdict:
@@ -245,6 +243,7 @@ class Pool:
 
         verdict = judge(item.request_no not in self._renewed)
         if not verdict.renew_token:
+            self._renewed.discard(item.request_no)
             return verdict
         self._renewed.add(item.request_no)
         try:
@@ -253,89 +252,9 @@ class Pool:
             self.stop(Stop(StopReason.REFUSED, refusal.text))
             return judge(False)
 
-    def _conclude(self, item: OpenRequest, verdict: Verdict, started_at: int) -> None:
-        now = _now()
-        verdict = self._watch_transport(verdict, now)
-        counted = item.attempts_counted + verdict.counts
-        in_doubt = item.maybe_applied or verdict.tells is Tells.MAY_BE_APPLIED
-        attempt = item.attempts + 1
-        result = Result(item.request_no, item.chunk.fence, attempt, verdict, True, started_at, time.time_ns())
-        if not verdict.settled and self._retry.may_try_again(item.request, verdict, counted, in_doubt):
-            self._entries.results.append(replace(result, settled=False))
-            later = replace(item, attempts=attempt, attempts_counted=counted, maybe_applied=in_doubt)
-            delay_ns = 0 if verdict.renew_token else self._retry.backoff_ns(max(1, counted), self._random())
-            self._lanes.retry(later, now + delay_ns)
-            return
-        self._renewed.discard(item.request_no)
-        self._lanes.advance(item)
-        released, stop = self._guards.refusals.observe(verdict, (item, result))
-        for settled_item, settled_result in released:
-            self._settle(settled_item, settled_result)
-        if stop:
-            self.stop(stop)
-
-    def _watch_transport(self, verdict: Verdict, now: int) -> Verdict:
-        """Hold everybody when the API asks for it or does not answer; an outage uses up no attempts."""
-        reachability = self._guards.reachability
-        if stop := reachability.observe(verdict, now):
-            self.stop(stop)
-        if is_transport_failure(verdict) and reachability.probing:
-            self._hold(now + self._retry.backoff_ns(reachability.failures, self._random()), verdict.reason)
-            return replace(verdict, counts=False)
-        if is_pushback(verdict):
-            asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
-            backoff_ns = self._retry.backoff_ns(reachability.pushbacks, self._random())
-            self._hold(now + (asked_ns or backoff_ns), f"HTTP {verdict.http_status}")
-        return verdict
-
-    def _hold(self, until: int, why: str) -> None:
-        if until > self._pacer.held_until:
-            self._pacer.hold_until(until)
-            self._event("hold", f"{(until - _now()) / 1e9:.1f} s: {why}")
-
-    def _settle(self, item: OpenRequest, result: Result) -> None:
-        self._entries.results.append(result)
-        self.settled[result.verdict.outcome] += 1
-        if self._lanes.settle(item):
-            self._entries.finished_chunks.append(item.chunk)
-        if stop := self._guards.thresholds.observe(result.verdict.outcome):
-            self.stop(stop)
-
-    def _decide_pending(self) -> None:
-        """Settle refusals that were too few to speak for the run; leave them open when they did."""
-        pending, stop = self._guards.refusals.at_end(stopped=self._stop is not None)
-        if stop:
-            self.stop(stop)
-        for item, result in pending:
-            if self._stop and self._stop.reason is StopReason.REFUSED:
-                open_verdict = replace(result.verdict, counts=False, tells=Tells.REFUSED)
-                self._entries.results.append(replace(result, settled=False, verdict=open_verdict))
-            else:
-                self._settle(item, result)
-
-    def _withdraw(self, item: OpenRequest) -> None:
-        """Write down that the intent was not carried out: nothing left."""
-        verdict = Verdict(Outcome.NOT_SENT, settled=False, tells=Tells.WITHDRAWN, counts=False)
-        self._leave_open(item, verdict, None)
-
-    def _leave_in_doubt(self, item: OpenRequest, started_at: int, why: str) -> None:
-        verdict = Verdict(Outcome.IN_DOUBT, settled=False, reason=why, tells=Tells.MAY_BE_APPLIED)
-        self._leave_open(item, verdict, started_at)
-
-    def _leave_open(self, item: OpenRequest, verdict: Verdict, started_at: int | None) -> None:
-        now = time.time_ns()
-        result = Result(item.request_no, item.chunk.fence, item.attempts + 1, verdict, False, started_at, now)
-        self._entries.results.append(result)
-        self._lanes.give_back(item)
-
-    def _event(self, kind: str, text: str) -> None:
-        self._entries.events.append(Event(time.time_ns(), kind, text))
-
     async def _flush(self, batch: Sequence[OpenRequest] = ()) -> None:
         """Write what happened, and with it the intents of the batch that leaves next."""
-        entries, self._entries = self._entries, Entries()
-        for chunk, items in groupby(sorted(batch, key=lambda item: item.chunk.chunk_no), key=lambda item: item.chunk):
-            entries.intents.append(Intent(chunk, tuple((item.request_no, item.attempts + 1) for item in items)))
+        entries = self._conclusions.take_entries(batch)
         if entries:
             await self._recorder.write(entries)
 
@@ -352,12 +271,8 @@ class Pool:
     async def _wait(self, until: int | None) -> None:
         """Wait until something happens, at most until a time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if until is None else max(0, until - _now()) / 1e9):
+            async with asyncio.timeout(None if until is None else max(0, until - now_ns()) / 1e9):
                 await self._wake.wait()
-
-
-def _now() -> int:
-    return round(asyncio.get_running_loop().time() * 1e9)
 
 
 def _place(fault: Exception) -> str:

@@ -22,9 +22,10 @@ from batch.model import (
     Tells,
     Verdict,
 )  # fmt: skip
+from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Thresholds
 from batch.sending.pacing import Pacer
-from batch.sending.pool import Guards, Pool
+from batch.sending.pool import Pool
 from batch.sending.retry import InDoubt, RetryRules
 
 SCOPE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)

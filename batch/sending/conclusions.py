@@ -1,0 +1,155 @@
+"""Step 4 of 5: what each verdict leads to: an outcome, another attempt, a hold, a stop.
+
+Owns what is about to be written down, and the order: lanes go on, guards watch, refusals wait until they are
+decided. No tasks and no sleeping; the clock of the running loop and the wall clock are only read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, StopReason, Tells, Verdict
+from batch.sending.guards import Stop, is_pushback, is_transport_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batch.sending.guards import Reachability, RunRefusals, Thresholds
+    from batch.sending.lanes import Lanes
+    from batch.sending.pacing import Pacer
+    from batch.sending.retry import RetryRules
+
+
+@dataclass(slots=True)
+class Guards:
+    """The folds that may stop a run."""
+
+    refusals: RunRefusals[tuple[OpenRequest, Result]]
+    thresholds: Thresholds
+    reachability: Reachability
+
+
+def now_ns() -> int:
+    """Return the time of the running loop in nanoseconds."""
+    return round(asyncio.get_running_loop().time() * 1e9)
+
+
+class Conclusions:
+    """Draws the conclusion of each attempt, and keeps what is to be written next."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        pacer: Pacer,
+        retry: RetryRules,
+        guards: Guards,
+        *,
+        random: Callable[[], float],
+        stop: Callable[[Stop], None],
+    ) -> None:
+        self._lanes = lanes
+        self._pacer = pacer
+        self._retry = retry
+        self._guards = guards
+        self._random = random
+        self._stop = stop
+        self._entries = Entries()
+        self.settled: Counter[Outcome] = Counter()
+        """Outcomes of this invocation so far."""
+
+    def take_entries(self, batch: Sequence[OpenRequest] = ()) -> Entries:
+        """Return, and forget, what is to be written, with the intents of the batch that leaves next."""
+        entries, self._entries = self._entries, Entries()
+        for chunk, items in groupby(sorted(batch, key=lambda item: item.chunk.chunk_no), key=lambda item: item.chunk):
+            entries.intents.append(Intent(chunk, tuple((item.request_no, item.attempts + 1) for item in items)))
+        return entries
+
+    def chunk_is_empty(self, chunk: Chunk) -> None:
+        """Take note that a claimed chunk holds nothing open."""
+        self._entries.finished_chunks.append(chunk)
+
+    def conclude(self, item: OpenRequest, verdict: Verdict, started_at: int) -> None:
+        """Take the verdict of an attempt that started at wall time `started_at`."""
+        now = now_ns()
+        verdict = self._watch_transport(verdict, now)
+        counted = item.attempts_counted + verdict.counts
+        in_doubt = item.maybe_applied or verdict.tells is Tells.MAY_BE_APPLIED
+        attempt = item.attempts + 1
+        result = Result(item.request_no, item.chunk.fence, attempt, verdict, True, started_at, time.time_ns())
+        if not verdict.settled and self._retry.may_try_again(item.request, verdict, counted, in_doubt):
+            self._entries.results.append(replace(result, settled=False))
+            later = replace(item, attempts=attempt, attempts_counted=counted, maybe_applied=in_doubt)
+            delay_ns = 0 if verdict.renew_token else self._retry.backoff_ns(max(1, counted), self._random())
+            self._lanes.retry(later, now + delay_ns)
+            return
+        self._lanes.advance(item)
+        released, stop = self._guards.refusals.observe(verdict, (item, result))
+        for settled_item, settled_result in released:
+            self._settle(settled_item, settled_result)
+        if stop:
+            self._stop(stop)
+
+    def _watch_transport(self, verdict: Verdict, now: int) -> Verdict:
+        """Hold everybody when the API asks for it or does not answer; an outage uses up no attempts."""
+        reachability = self._guards.reachability
+        if stop := reachability.observe(verdict, now):
+            self._stop(stop)
+        if is_transport_failure(verdict) and reachability.probing:
+            self._hold(now + self._retry.backoff_ns(reachability.failures, self._random()), verdict.reason)
+            return replace(verdict, counts=False)
+        if is_pushback(verdict):
+            asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
+            backoff_ns = self._retry.backoff_ns(reachability.pushbacks, self._random())
+            self._hold(now + (asked_ns or backoff_ns), f"HTTP {verdict.http_status}")
+        return verdict
+
+    def _hold(self, until: int, why: str) -> None:
+        if until > self._pacer.held_until:
+            self._pacer.hold_until(until)
+            self.event("hold", f"{(until - now_ns()) / 1e9:.1f} s: {why}")
+
+    def _settle(self, item: OpenRequest, result: Result) -> None:
+        self._entries.results.append(result)
+        self.settled[result.verdict.outcome] += 1
+        if self._lanes.settle(item):
+            self._entries.finished_chunks.append(item.chunk)
+        if stop := self._guards.thresholds.observe(result.verdict.outcome):
+            self._stop(stop)
+
+    def decide_pending(self, stop: Stop | None) -> None:
+        """Settle refusals that were too few to speak for the run; leave them open when they did."""
+        pending, refused = self._guards.refusals.at_end(stopped=stop is not None)
+        if refused:
+            self._stop(refused)
+            stop = refused
+        for item, result in pending:
+            if stop and stop.reason is StopReason.REFUSED:
+                open_verdict = replace(result.verdict, counts=False, tells=Tells.REFUSED)
+                self._entries.results.append(replace(result, settled=False, verdict=open_verdict))
+            else:
+                self._settle(item, result)
+
+    def withdraw(self, item: OpenRequest) -> None:
+        """Write down that the intent was not carried out: nothing left."""
+        verdict = Verdict(Outcome.NOT_SENT, settled=False, tells=Tells.WITHDRAWN, counts=False)
+        self._leave_open(item, verdict, None)
+
+    def leave_in_doubt(self, item: OpenRequest, started_at: int, why: str) -> None:
+        """Write down that the request left and that its answer will never be known."""
+        verdict = Verdict(Outcome.IN_DOUBT, settled=False, reason=why, tells=Tells.MAY_BE_APPLIED)
+        self._leave_open(item, verdict, started_at)
+
+    def _leave_open(self, item: OpenRequest, verdict: Verdict, started_at: int | None) -> None:
+        now = time.time_ns()
+        result = Result(item.request_no, item.chunk.fence, item.attempts + 1, verdict, False, started_at, now)
+        self._entries.results.append(result)
+        self._lanes.give_back(item)
+
+    def event(self, kind: str, text: str) -> None:
+        """Take note of something that the report shows over time."""
+        self._entries.events.append(Event(time.time_ns(), kind, text))
