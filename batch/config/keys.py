@@ -1,0 +1,311 @@
+"""Before step 1: the keys of a config file, their types, defaults and meaning.
+
+Owns the shape of Settings and the rules within one group of keys. It does not know files, lines or the environment,
+nor what is done with a setting: `run` hands each room the values that it needs. Secrets are never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    model_validator,
+)
+
+from batch.config.addresses import SANDBOX, read_base_url, read_path_prefix, read_proxy
+from batch.config.values import (
+    Natural,
+    Positive,
+    Rate,
+    Seconds,
+    Secret,
+    Share,
+    Text,
+    YesOrNo,
+    empty_for_null,
+    known_name,
+    md5_of,
+    read_cycles_word,
+    read_data_scope,
+    read_delimiter,
+    read_encoding,
+    read_file,
+    read_header_row,
+    read_md5,
+    read_one_org,
+    read_path,
+    read_rate,
+    read_time_zone,
+    refuse,
+)
+from batch.model import Action, Kind, Outcome
+
+COLUMN_NAMES = (
+    "customer_id", "mobile", "email", "external_id", "period_name", "initial_balance", "reset_streak_status",
+    "target_group_id", "target_id", "org_id", "action",
+)  # fmt: skip
+"""What a column of an upload can mean."""
+GUARD_NAMES = (*(outcome.value for outcome in Outcome), "failed")
+CYCLE_LIMIT = 1000
+"""Cycles that one pattern may stand for. Source: our choice, because more is a slip of the keys."""
+
+
+class Section(BaseModel):
+    """A section of a config file. Defaults are written as in the file, so that the table shows what one types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+def _key(default: Any, meaning: str, **more: Any) -> Any:
+    return Field(default, description=meaning, **more)
+
+
+class ApiSettings(Section):
+    """Where the API is, and how long to wait for it."""
+
+    base_url: Annotated[str, BeforeValidator(read_base_url)] = _key(
+        ..., "where the API is: `https://` and its host, or `sandbox` for the simulated API"
+    )
+    path_prefix: Annotated[str, BeforeValidator(read_path_prefix)] = _key(
+        "", "what stands before the version, such as `/api_gateway/intouch-api-v3`; not used for tokens and look-ups"
+    )
+    version: Literal["v3.1", "v3"] = _key("v3.1", "`v3.1` (connected organisations) or `v3`")
+    connect_timeout_s: Seconds = _key("5", "seconds to wait for a connection")
+    read_timeout_s: Seconds = _key("30", "seconds to wait for an answer; short ones make requests doubtful")
+    ca_bundle: Annotated[Path, BeforeValidator(read_file)] | None = _key(
+        None, "a PEM file of private root certificates"
+    )
+    proxy: Annotated[SecretStr | None, BeforeValidator(read_proxy)] = _key(None, "`http://host:port`")
+
+
+class OAuthSettings(Section):
+    """Credentials of an API client."""
+
+    kind: Literal["oauth"] = _key(..., "`oauth` (key and secret) or `basic` (till and password)")
+    key: Secret = _key(..., 'oauth: the API client\'s key, as `"${NAME}"`')
+    secret: Secret = _key(..., 'oauth: the API client\'s secret, as `"${NAME}"`')
+
+
+class BasicSettings(Section):
+    """Credentials of a till. After loading only the MD5 of its password is left."""
+
+    kind: Literal["basic"] = _key(..., "`oauth` (key and secret) or `basic` (till and password)")
+    till: Text = _key(..., "basic: the till's id")
+    password: Secret | None = _key(None, 'basic: the till\'s password, as `"${NAME}"`; it leaves only as its MD5')
+    password_md5: Annotated[SecretStr, BeforeValidator(read_md5)] = _key(
+        ..., 'basic: instead of the password, its MD5 (32 hex digits), as `"${NAME}"`'
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_password(cls, values: dict[str, object]) -> dict[str, object]:
+        password = values.get("password")
+        if (password is None) == (values.get("password_md5") is None):
+            raise refuse("needs either password or password_md5, and only one of them")
+        if password is None:
+            return values
+        left = None if password and isinstance(password, str) else password  # to be refused under its own name
+        return {**values, "password": left, "password_md5": md5_of(str(password))}
+
+
+def _auth_kind(value: object) -> str:
+    return f"<{value.get('kind') if isinstance(value, dict) else getattr(value, 'kind', None)}>"
+
+
+Auth = Annotated[
+    Annotated[OAuthSettings, Tag("<oauth>")] | Annotated[BasicSettings, Tag("<basic>")], Discriminator(_auth_kind)
+]
+
+
+class ScopeSettings(Section):
+    """The organisation that requests are for."""
+
+    data_scope: Annotated[Literal["SELF", "OTHER"], BeforeValidator(read_data_scope)] = _key(
+        "SELF", "`SELF`, or `OTHER` with one org; an `org_id` column means `OTHER`"
+    )
+    org: Annotated[int, BeforeValidator(read_one_org), Field(ge=1)] | None = _key(
+        None, "with `OTHER`: the id of the connected organisation"
+    )
+
+    @model_validator(mode="after")
+    def _org_fits(self) -> ScopeSettings:
+        if self.data_scope == "OTHER" and self.org is None:
+            raise refuse("is needed with data_scope: OTHER; write the id of the connected organisation", "org")
+        if self.data_scope == "SELF" and self.org is not None:
+            raise refuse("is only for data_scope: OTHER; write that, or remove org", "org")
+        return self
+
+
+class CyclePattern(Section):
+    """Cycles whose names differ in a number."""
+
+    pattern: Text = _key(..., "the name with `{n}` where the number stands, in quotes")
+    first: Natural = _key(..., "the first number", alias="from")
+    last: Natural = _key(..., "the last number", alias="to")
+
+    @model_validator(mode="after")
+    def _counts_up(self) -> CyclePattern:
+        if "{n}" not in self.pattern:
+            raise refuse('has no {n} where the number stands; write such as "PERIOD_G_29463_{n}"', "pattern")
+        if self.last < self.first:
+            raise refuse("is less than from; exchange them", "to")
+        if self.last - self.first >= CYCLE_LIMIT:
+            raise refuse(f"is too far from from; a pattern may stand for {CYCLE_LIMIT} cycles", "to")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the pattern stands for, in order."""
+        return tuple(self.pattern.replace("{n}", str(n)) for n in range(self.first, self.last + 1))
+
+
+def _no_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise refuse("names no cycle; write at least one, or remove the line")
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise refuse("stands in the list twice; name each cycle once", position)
+    return names
+
+
+def _cycles_form(value: object) -> str:
+    if isinstance(value, str):
+        return "<word>"
+    return "<list>" if isinstance(value, list | tuple) else "<pattern>"
+
+
+Cycles = Annotated[
+    Annotated[tuple[Text, ...], AfterValidator(_no_repeats), Tag("<list>")]
+    | Annotated[CyclePattern, Tag("<pattern>")]
+    | Annotated[Literal["column", "api"], BeforeValidator(read_cycles_word), Tag("<word>")],
+    Discriminator(_cycles_form),
+]
+
+
+class CampaignSettings(Section):
+    """What the customers of the file are enrolled into. A column of the file decides where there is one."""
+
+    action: Action = _key("enroll", "`enroll` (also re-enroll) or `unenroll`")
+    kind: Kind = _key("milestone", "`milestone` (has cycles) or `streak` (has none)")
+    target_group_id: Positive | None = _key(None, "the target group; required unless the file has the column")
+    target_id: Positive | None = _key(None, "the target; required unless the file has the column")
+    cycles: Cycles | None = _key(
+        None,
+        'the cycles of a milestone: a list of names, or `{pattern: "PERIOD_G_29463_{n}", from: 1, to: 10}`, '
+        "or `column`; `api` is for later",
+    )
+    expand: Literal["each", "first", "current"] = _key(
+        "each", "`each` cycle, one request per cycle, or the `first` only; `current` is for later"
+    )
+    initial_balance: Natural | None = _key(None, "the balance to start with; `null` resumes the old one, 0 wipes it")
+    reset_streak_status: YesOrNo = _key("false", "whether a streak begins anew on re-enroll")
+    on_cascade: Literal["report", "skip", "stop"] = _key(
+        "report", "when enrolling into a cycle enrolls into the later ones: `report`; `skip` and `stop` are for later"
+    )
+
+    @property
+    def cycle_names(self) -> tuple[str, ...] | None:
+        """The names of the cycles in order; None when only the file's column names them."""
+        if isinstance(self.cycles, CyclePattern):
+            return self.cycles.names
+        return self.cycles if isinstance(self.cycles, tuple) else None
+
+
+class InputSettings(Section):
+    """How uploads are read."""
+
+    columns: Annotated[
+        Mapping[Annotated[str, AfterValidator(known_name(COLUMN_NAMES))], Text], BeforeValidator(empty_for_null)
+    ] = _key({}, "our name: the file's header, such as `{customer_id: Member ID}`")
+    sheet: Text | None = _key(None, "the sheet of a workbook; `null`: the only one")
+    header_row: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read_header_row)] = _key(
+        "auto", "the row of the headers, from 1, or `auto`"
+    )
+    encoding: Annotated[str | None, BeforeValidator(read_encoding)] = _key("auto", "of a text file, such as `cp1252`")
+    delimiter: Annotated[str | None, BeforeValidator(read_delimiter)] = _key(
+        "auto", "`comma`, `semicolon`, `tab`, `pipe` or one other sign in quotes"
+    )
+    period_separator: Text | None = _key(None, "what stands between several cycles in one cell")
+    max_problems: Share = _key("5%", "share of rows with problems above which nothing is sent")
+
+
+class PacingSettings(Section):
+    """How fast requests start."""
+
+    rate: Annotated[Rate | None, BeforeValidator(read_rate)] = _key(
+        "100/min", "at most N starts in any window: `N/s`, `N/min`, `N/h`, `N/<seconds>s`; `null`: no limit"
+    )
+    concurrency: Annotated[Positive, Field(le=256)] = _key("16", "requests under way at one time, 1 to 256")
+    adaptive: YesOrNo = _key("true", "whether trouble on the way to the API lowers the rate")
+    window: Text | None = _key(None, "hours in which to send, such as `22:00-06:00`; for later")
+    time_zone: Annotated[str, BeforeValidator(read_time_zone)] = _key("UTC", "the time zone of all hours here")
+
+
+class RetrySettings(Section):
+    """How often and when a request is tried again."""
+
+    attempts: Positive = _key("5", "attempts for one request, the first included")
+    base_s: Seconds = _key("0.5", "seconds before the second attempt; doubled for each further one")
+    max_s: Seconds = _key("60", "the longest such wait, in seconds")
+    outage_s: Seconds = _key("3600", "seconds that an API that has answered before is waited for")
+    in_doubt: Literal["resend", "verify", "leave"] = _key(
+        "resend", "a request that may have been applied: `resend` or `leave`; `verify` is for later"
+    )
+
+
+class GuardSettings(Section):
+    """When a run stops by itself."""
+
+    canary: Natural = _key("0", "requests to try before a person looks; for later")
+    stop_when: Annotated[
+        Mapping[Annotated[str, AfterValidator(known_name(GUARD_NAMES))], Share], BeforeValidator(empty_for_null)
+    ] = _key(
+        {"invalid_user": "50%", "failed": "20%"},
+        "outcome: share of the last `minimum` requests above which the run stops; `failed` counts all that need a fix "
+        "of the setup, a retry or a look",
+    )
+    minimum: Positive = _key("200", "requests that must have ended before a guard may stop the run")
+
+
+class ReportSettings(Section):
+    """Where the run's folder lies."""
+
+    dir: Annotated[Path, BeforeValidator(read_path)] = _key("reports", "the folder of the runs' folders")
+    mask_customers: YesOrNo = _key("false", "whether reports hide customer ids; for later")
+
+
+class Settings(Section):
+    """One config file: everything that a run needs to know, validated and frozen."""
+
+    api: Annotated[ApiSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    auth: Auth | None = _key(None, "")
+    scope: Annotated[ScopeSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    campaign: Annotated[CampaignSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    input: Annotated[InputSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    pacing: Annotated[PacingSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    retry: Annotated[RetrySettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    guard: Annotated[GuardSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    report: Annotated[ReportSettings, BeforeValidator(empty_for_null)] = _key({}, "")
+    ledger: Text = _key("sqlite", "where the record of a run is kept; a shared database is for later")
+    inbox: Text | None = _key(None, "a folder that `nightly` takes files from; for later")
+    notify: Annotated[tuple[Any, ...], BeforeValidator(lambda value: [] if value is None else value)] = _key(
+        [], "who is told how a run went; for later"
+    )
+    sandbox: Annotated[Mapping[str, Text], BeforeValidator(empty_for_null)] = _key(
+        {}, "with `base_url: sandbox`: switches of the simulated API (`enroll-batch sandbox --help` lists them)"
+    )
+
+    @property
+    def uses_sandbox(self) -> bool:
+        """Whether the simulated API is started for the run."""
+        return self.api.base_url == SANDBOX
