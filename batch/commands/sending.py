@@ -42,11 +42,10 @@ class Voice:
 
     def closing(self, folder: Path, accounts: Accounts) -> None:
         """Say how the run stands, and print the summary where it was asked for."""
-        from batch.capillary.advice import advise
         from batch.report.files import summary
-        from batch.report.terminal import closing_table
+        from batch.run.reporting import closing_lines
 
-        self.say(["", *closing_table(accounts, folder, advise)])
+        self.say(["", *closing_lines(folder, accounts)])
         if self.as_json:
             click.echo(json.dumps(summary(accounts), indent=2))
 

@@ -8,6 +8,7 @@ from batch.capillary.advice import advise
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.report.folder import write_report
+from batch.report.terminal import closing_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,3 +20,8 @@ def report(folder: Path) -> Accounts:
     """Write the report files of a run again, and return its accounts."""
     with LedgerReader(folder / LEDGER_NAME) as reader:
         return write_report(folder, reader, advise)
+
+
+def closing_lines(folder: Path, accounts: Accounts) -> list[str]:
+    """Return what a person is told at the end of a run: accounts, outcomes with advice, files, next steps."""
+    return closing_table(accounts, folder, advise)

@@ -84,8 +84,7 @@ class Conclusions:
         if not verdict.settled and self._retry.may_try_again(item.request, verdict, counted, in_doubt):
             self._entries.results.append(replace(result, settled=False))
             later = replace(item, attempts=attempt, attempts_counted=counted, maybe_applied=in_doubt)
-            delay_ns = 0 if verdict.renew_token else self._retry.backoff_ns(max(1, counted), self._random())
-            self._lanes.retry(later, now + delay_ns)
+            self._lanes.retry(later, self._not_before(verdict, counted, now))
             return
         self._lanes.advance(item)
         released, stop = self._guards.refusals.observe(verdict, (item, result))
@@ -93,6 +92,13 @@ class Conclusions:
             self._settle(settled_item, settled_result)
         if stop:
             self._stop(stop)
+
+    def _not_before(self, verdict: Verdict, attempts_counted: int, now: int) -> int:
+        if verdict.renew_token:
+            return now
+        if self._guards.reachability.probing:  # the same request probes again, so that no other gets into doubt
+            return max(now, self._pacer.held_until)
+        return now + self._retry.backoff_ns(max(1, attempts_counted), self._random())
 
     def _watch_transport(self, verdict: Verdict, now: int) -> Verdict:
         """Hold everybody when the API asks for it or does not answer; an outage uses up no attempts."""

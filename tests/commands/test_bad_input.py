@@ -1,0 +1,159 @@
+"""What people get wrong: one clear line, the right exit code, nothing applied, nothing overwritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Desk, Factory, Said, customers
+
+
+def one_line(said: Said) -> str:
+    (line,) = said.err.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_a_missing_upload(desk: Desk, sandbox: Factory) -> None:
+    said = desk("run", "nowhere.csv", "-c", desk.config(sandbox()), "--yes")
+    assert said.code == 3
+    assert "nowhere.csv" in one_line(said)
+    assert not Path("reports").exists() or not list(Path("reports").iterdir())
+
+
+def test_a_missing_config(desk: Desk) -> None:
+    said = desk("run", desk.upload(customers([1])), "-c", "nowhere.yaml", "--yes")
+    assert said.code == 2
+    assert "nowhere.yaml" in one_line(said)
+
+
+def test_a_header_that_the_config_names_and_the_file_has_not(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    said = desk.run(api, customers([1]), input={"columns": {"customer_id": "Member ID"}})
+    assert said.code == 3
+    assert "Member ID" in one_line(said)
+    assert not (desk.folder / "run").exists()
+
+
+def test_a_milestone_without_cycles(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), customers([1]), campaign={"cycles": None})
+    assert said.code == 3
+    assert "cycles" in one_line(said)
+
+
+@pytest.mark.parametrize(
+    ("groups", "said_of_it"),
+    [
+        ({"campaign": {"cycles": ["A", "B", "A"]}}, "A"),
+        ({"campaign": {"cycels": ["A"]}}, "did you mean"),
+        ({"campaign": {"target_id": "many"}}, "target_id"),
+        ({"auth": {"kind": "oauth", "key": "${UNSET_KEY}", "secret": "${SECRET}"}}, "UNSET_KEY"),
+        ({"auth": {"kind": "oauth", "key": "${KEY}", "secret": "written-out"}}, "secret"),
+        ({"scope": {"data_scope": "ALL"}}, "ALL"),
+        ({"scope": {"data_scope": "OTHER"}}, "org"),
+        ({"pacing": {"rate": "fast"}}, "fast"),
+    ],
+)
+def test_a_wrong_config_names_the_line(
+    desk: Desk, sandbox: Factory, groups: dict[str, object], said_of_it: str
+) -> None:
+    api = sandbox()
+    said = desk.run(api, customers([1]), **groups)
+    assert said.code == 2
+    assert said_of_it in one_line(said)
+    assert "config.yaml" in said.err
+    assert "written-out" not in said.err
+    assert not (desk.folder / "run").exists()
+    assert api.calls["enroll"] == 0
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    assert desk.run(api, customers([1])).code == 0
+    before = {path: path.read_bytes() for path in (desk.folder / "run").iterdir()}
+    said = desk.run(api, customers([2]))
+    assert said.code == 2
+    assert "holds a run already" in one_line(said)
+    assert {path: path.read_bytes() for path in (desk.folder / "run").iterdir()} == before
+    assert {customer for customer, _ in api.enrolled()} == {1}
+
+
+def test_a_folder_that_cannot_be_written(desk: Desk, sandbox: Factory) -> None:
+    desk.upload("", "run")
+    said = desk.run(sandbox(), customers([1]))
+    assert said.code == 2
+    assert "cannot be written" in one_line(said)
+
+
+def test_a_real_target_needs_a_yes_where_nobody_can_be_asked(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    said = desk("run", desk.upload(customers([1])), "-c", desk.config(api))
+    assert said.code == 2
+    assert "--yes" in one_line(said)
+    assert api.calls["enroll"] == 0
+
+
+def test_a_rate_that_is_none(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), customers([1]), "--rate", "quick")
+    assert said.code == 2
+    assert "--rate" in one_line(said)
+
+
+def test_no_usable_row_leaves_a_report_of_the_problems(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), "customer_id\nabc\nxyz\n")
+    assert said.code == 3
+    assert desk.summary()["exit_code"] == 3
+    assert len(desk.rows("rejected_rows.csv")) == 2
+    assert desk("resume", "run", "--yes").code == 3
+
+
+def test_more_problems_than_allowed_send_nothing(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    said = desk.run(api, "customer_id\n1\n2\nabc\n", input={"max_problems": "5%"})
+    assert said.code == 3
+    assert "max_problems" in said.err
+    assert api.calls["enroll"] == 0
+    assert desk.summary()["exit_code"] == 3
+
+
+def test_unknown_runs_and_options(desk: Desk) -> None:
+    assert desk("resume", "nothing").code == 2
+    assert desk("report", "nothing").code == 2
+    assert desk("run").code == 2
+    assert desk("nonsense").code == 2
+
+
+def test_plan_needs_no_secrets_and_sends_nothing(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    desk.monkeypatch.delenv("KEY")
+    said = desk("plan", desk.upload(customers([1, 2])), "-c", desk.config(api, pacing={"rate": "100/min"}))
+    assert said.code == 0
+    assert "4  requests to send" in said.out
+    assert "2 seconds" in said.out
+    assert api.calls.total() == 0
+
+
+def test_a_plan_is_sent_by_resume(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    desk("plan", desk.upload(customers([1])), "-c", desk.config(api), "--run-dir", "run")
+    assert desk.summary()["state"] == "planned"
+    assert desk("resume", "run", "--yes").code == 0
+    assert desk.outcomes() == {"enrolled": 2}
+
+
+def test_a_finished_run_says_so_when_it_is_resumed(desk: Desk, sandbox: Factory) -> None:
+    desk.run(sandbox(), customers([1]))
+    said = desk("resume", "run", "--yes")
+    assert said.code == 2
+    assert "finished" in one_line(said)
+
+
+def test_an_interrupted_machine_leaves_no_secret_behind(desk: Desk, sandbox: Factory) -> None:
+    desk.monkeypatch.setenv("SECRET", "sandbox-secret")
+    said = desk.run(sandbox(), customers([1]), "-v")
+    assert "sandbox-secret" not in said.out + said.err
+    for path in (desk.folder / "run").iterdir():
+        assert b"sandbox-secret" not in path.read_bytes(), path
+    assert os.environ["SECRET"] == "sandbox-secret"
