@@ -1,0 +1,147 @@
+"""Fixtures that more than one room's tests use: the simulated API, in this process, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from batch.sandbox.access import Credentials
+from batch.sandbox.faults import Struck
+from batch.sandbox.server import serving
+from batch.sandbox.switches import Switches, parse_switches
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from pathlib import Path
+
+    from batch.sandbox.app import Api, Call
+    from batch.sandbox.state import Enrolment, Place
+
+T = TypeVar("T")
+
+
+class RunningSandbox:
+    """The simulated API on a free port of 127.0.0.1, served by a thread of its own until `close`.
+
+    Everything that is asked of it here happens between two of its calls, never in the middle of one.
+    """
+
+    def __init__(self, switches: Switches, state: Path | None, now: Callable[[], float]) -> None:
+        self.credentials = Credentials()
+        self.url = ""
+        self._started = threading.Event()
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._serve, args=(switches, state, now), name="sandbox")
+        self._thread.start()
+        self._started.wait()
+        if self._failed is not None:
+            self._thread.join()
+            raise self._failed
+
+    def _serve(self, switches: Switches, state: Path | None, now: Callable[[], float]) -> None:
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._stop = asyncio.Event()
+            serving_it = serving(switches, self.credentials, state=state, now=now, remembered=2_000_000)
+            async with serving_it as (self._api, self.url):
+                self._started.set()
+                await self._stop.wait()
+
+        try:
+            asyncio.run(serve())
+        except BaseException as error:  # shown by the thread that waits for us
+            self._failed = error
+            self._started.set()
+
+    def _ask(self, question: Callable[[Api], T]) -> T:
+        async def answer() -> T:
+            return question(self._api)
+
+        coroutine: Coroutine[Any, Any, T] = answer()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def arrivals(self) -> list[int]:
+        """When each enroll and unEnroll call arrived, refused ones included; monotonic ns, in order."""
+        return self._ask(lambda api: list(api.arrivals))
+
+    def journal(self) -> list[Call]:
+        """Each enroll and unEnroll call whose body could be read, in order of arrival."""
+        return self._ask(lambda api: list(api.journal))
+
+    def truth(self) -> dict[Place, Enrolment]:
+        """Every place that was ever changed by a call, with its balance and how often it took effect.
+
+        A Place is (org, group, target, customer, period); an Enrolment (enrolled, balance, enrolls, unenrolls, ...).
+        What is true by rule (`preload`) and was never touched is not in it.
+        """
+        return self._ask(lambda api: api.organisation.state.truth())
+
+    def enrolled(self) -> set[tuple[int, str]]:
+        """(customer, period) of all that calls have enrolled and nobody has unenrolled; period "" for a streak."""
+        return {(place.customer, place.period) for place, enrolment in self.truth().items() if enrolment.enrolled}
+
+    def inject(self, customer: int, faults: Iterable[str], struck: str = "change") -> None:
+        """Let the next calls for `customer` meet these faults (names of batch.sandbox.faults.Fault), one each.
+
+        `struck`: "change" (enroll and unEnroll), "read" (users/{id}/targetGroups) or "token" (customer 0).
+        """
+        self._ask(lambda api: api.faults.inject(customer, faults, Struck(struck)))
+
+    def revoke_tokens(self) -> None:
+        """Make every token that was handed out invalid."""
+        self._ask(lambda api: api.access.revoke_all())
+
+    @property
+    def calls(self) -> Counter[str]:
+        """Arrivals by kind: enroll, unenroll, token, target_periods, targets, target_groups, lookup, unknown."""
+        return self._ask(lambda api: api.calls.copy())
+
+    @property
+    def statuses(self) -> Counter[int]:
+        """Answers by HTTP status; calls whose connection was broken are in none."""
+        return self._ask(lambda api: api.statuses.copy())
+
+    @property
+    def overlaps(self) -> int:
+        """How many calls came while another one for the same customer was at work."""
+        return self._ask(lambda api: api.overlaps)
+
+    def close(self) -> None:
+        """Stop serving; its state stays in the file."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+
+def _as_typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Callable[..., RunningSandbox]]:
+    """Return a factory: `api = sandbox(cascade=True, error_502="3%", state=path)`; each is closed with the test.
+
+    Keywords are switches (batch/sandbox/switches.py, fault names included), None meaning none; `state` is a file
+    (default: in memory), `now` a clock in seconds since 1970 for dates and tokens. Defaults as everywhere: no
+    limit, and customers ending in 07 or 57 enrolled already (`preload=False` for none), those in 99 unknown.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            *, state: Path | None = None, now: Callable[[], float] = time.time, **switches: object
+        ) -> RunningSandbox:
+            running = RunningSandbox(
+                parse_switches({name: _as_typed(value) for name, value in switches.items()}), state, now
+            )
+            stack.callback(running.close)
+            return running
+
+        yield start
