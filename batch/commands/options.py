@@ -68,6 +68,6 @@ def check_rate(rate: str | None) -> str | None:
     if rate is not None:
         try:
             parse_rate(rate)
-        except ValueError as error:
-            raise UsageError(f'--rate "{rate}": {error}') from error
+        except UsageError as error:
+            raise UsageError(f"--rate: {error.text}") from error
     return rate

@@ -52,9 +52,9 @@ def create_ledger(folder: Path, run: NewRun) -> SqliteLedger:
     path = folder / LEDGER_NAME
     if path.exists():
         raise UsageError(f"{folder} holds a run already; choose another --run-dir, or resume that run")
+    _make_folder(folder)
     unnamed = folder / f".{LEDGER_NAME}.new"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         unnamed.unlink(missing_ok=True)
         connection = sqlite3.connect(unnamed, isolation_level=None)
         with contextlib.closing(connection):
@@ -68,10 +68,21 @@ def create_ledger(folder: Path, run: NewRun) -> SqliteLedger:
     except FileExistsError as error:
         raise UsageError(f"{folder} holds a run already; choose another --run-dir, or resume that run") from error
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another --run-dir") from error
+        raise _unwritable(folder, error) from error
     except sqlite3.Error as error:
         raise UsageError(f"{folder}: a ledger cannot be made there ({error}); choose another --run-dir") from error
     return open_ledger(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder with --run-dir")
 
 
 def open_ledger(folder: Path) -> SqliteLedger:

@@ -20,11 +20,13 @@ from batch.capillary.codes import judge
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
+from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
 from batch.sending.pacing import Pacer
 from batch.sending.pool import Pool
 from batch.sending.retry import InDoubt, RetryRules
+from batch.sending.throttle import Speed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +104,7 @@ async def _send(
         client,
         judge,
         recorder,
-        pacer=Pacer((rate.max_starts, rate.window_ns) if rate else None),
+        speed=_speed((rate.max_starts, rate.window_ns) if rate else None, concurrency, run.settings.pacing.adaptive),
         retry=_retry_rules(run.settings),
         guards=_guards(run.settings, concurrency),
         concurrency=concurrency,
@@ -120,6 +122,12 @@ async def _send(
                 await watching
         await client.aclose()
         recorder.close()
+
+
+def _speed(rate: tuple[int, int] | None, concurrency: int, adaptive: bool) -> Speed:
+    if not adaptive:
+        return Speed(Pacer(rate))
+    return Speed(Pacer(rate), AdaptiveRate(rate), AdaptiveConcurrency(concurrency))
 
 
 def _retry_rules(settings: Settings) -> RetryRules:

@@ -14,14 +14,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, StopReason, Tells, Verdict
-from batch.sending.guards import Stop, is_pushback, is_transport_failure
+from batch.sending.adaptive import RetryBudget
+from batch.sending.throttle import Speed, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch.sending.guards import Reachability, RunRefusals, Thresholds
+    from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
     from batch.sending.lanes import Lanes
-    from batch.sending.pacing import Pacer
     from batch.sending.retry import RetryRules
 
 
@@ -45,7 +45,7 @@ class Conclusions:
     def __init__(
         self,
         lanes: Lanes,
-        pacer: Pacer,
+        speed: Speed,
         retry: RetryRules,
         guards: Guards,
         *,
@@ -53,12 +53,13 @@ class Conclusions:
         stop: Callable[[Stop], None],
     ) -> None:
         self._lanes = lanes
-        self._pacer = pacer
         self._retry = retry
+        self._budget = RetryBudget()
         self._guards = guards
         self._random = random
         self._stop = stop
         self._entries = Entries()
+        self.throttle = Throttle(speed, guards.reachability, retry, random=random, event=self.event, stop=stop)
         self.settled: Counter[Outcome] = Counter()
         """Outcomes of this invocation so far."""
 
@@ -76,7 +77,8 @@ class Conclusions:
     def conclude(self, item: OpenRequest, verdict: Verdict, started_at: int) -> None:
         """Take the verdict of an attempt that started at wall time `started_at`."""
         now = now_ns()
-        verdict = self._watch_transport(verdict, now)
+        latency_ns = max(0, time.time_ns() - started_at)
+        verdict = self.throttle.observe(verdict, latency_ns=latency_ns, in_flight=self._lanes.in_flight, now=now)
         counted = item.attempts_counted + verdict.counts
         in_doubt = item.maybe_applied or verdict.tells is Tells.MAY_BE_APPLIED
         attempt = item.attempts + 1
@@ -96,32 +98,16 @@ class Conclusions:
     def _not_before(self, verdict: Verdict, attempts_counted: int, now: int) -> int:
         if verdict.renew_token:
             return now
-        if self._guards.reachability.probing:  # the same request probes again, so that no other gets into doubt
-            return max(now, self._pacer.held_until)
+        if self.throttle.probing:  # the same request probes again, so that no other gets into doubt
+            return max(now, self.throttle.pacer.held_until)
+        if verdict.counts and not self._budget.take():
+            return now + int(self._retry.max_s * 1e9)
         return now + self._retry.backoff_ns(max(1, attempts_counted), self._random())
-
-    def _watch_transport(self, verdict: Verdict, now: int) -> Verdict:
-        """Hold everybody when the API asks for it or does not answer; an outage uses up no attempts."""
-        reachability = self._guards.reachability
-        if stop := reachability.observe(verdict, now):
-            self._stop(stop)
-        if is_transport_failure(verdict) and reachability.probing:
-            self._hold(now + self._retry.backoff_ns(reachability.failures, self._random()), verdict.reason)
-            return replace(verdict, counts=False)
-        if is_pushback(verdict):
-            asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
-            backoff_ns = self._retry.backoff_ns(reachability.pushbacks, self._random())
-            self._hold(now + (asked_ns or backoff_ns), f"HTTP {verdict.http_status}")
-        return verdict
-
-    def _hold(self, until: int, why: str) -> None:
-        if until > self._pacer.held_until:
-            self._pacer.hold_until(until)
-            self.event("hold", f"{(until - now_ns()) / 1e9:.1f} s: {why}")
 
     def _settle(self, item: OpenRequest, result: Result) -> None:
         self._entries.results.append(result)
         self.settled[result.verdict.outcome] += 1
+        self._budget.settled()
         if self._lanes.settle(item):
             self._entries.finished_chunks.append(item.chunk)
         if stop := self._guards.thresholds.observe(result.verdict.outcome):

@@ -61,6 +61,11 @@ class RunRefusals(Generic[Pending]):
             return released, None
         return released, Stop(StopReason.REFUSED, _refusal_text(verdict))
 
+    @property
+    def unproven(self) -> bool:
+        """Whether the API has accepted our access and scope not once yet."""
+        return not self._accepted
+
     def at_end(self, *, stopped: bool) -> tuple[list[Pending], Stop | None]:
         """Return what waits for a decision when nothing more will come.
 

@@ -41,6 +41,11 @@ class Lanes:
         return len(self._ready)
 
     @property
+    def in_flight(self) -> int:
+        """How many lanes have a request out, or about to leave."""
+        return len(self._in_flight)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no request is ready, waiting or in flight."""
         return not (self._ready or self._waiting or self._in_flight)

@@ -27,7 +27,9 @@ class Pacer:
     def __init__(self, rate: tuple[int, int] | None) -> None:
         """`rate` is (max_starts, window_ns), or None for no limit."""
         self._window_ns = rate[1] if rate else 0
-        self.interval_ns = -(-rate[1] // rate[0]) if rate else 0
+        self._least_interval_ns = -(-rate[1] // rate[0]) if rate else 0
+        self.interval_ns = self._least_interval_ns
+        """The time between two slots now."""
         self._starts: deque[int] = deque(maxlen=rate[0] if rate else 1)
         self._next_slot: int | None = None
         self._held_until = 0
@@ -47,6 +49,10 @@ class Pacer:
         kept = slot if at - slot <= LATE_NS else at
         self._next_slot = kept + self.interval_ns
         self._starts.append(at)
+
+    def slow_to(self, interval_ns: int) -> None:
+        """Space starts by `interval_ns` from now on, but never closer than the set rate."""
+        self.interval_ns = max(self._least_interval_ns, interval_ns)
 
     def hold_until(self, at: int) -> None:
         """Let nothing start before `at`; an earlier hold never shortens a later one."""

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from batch.model import OpenRequest, Outcome, Verdict
     from batch.sending.conclusions import Guards
-    from batch.sending.pacing import Pacer
     from batch.sending.protocols import Judge, Recorder, Sender
     from batch.sending.retry import RetryRules
+    from batch.sending.throttle import Speed
 
 LOOKAHEAD_NS = 50_000_000
 """Intents of the slots due in this time are written together, before the first of them."""
@@ -43,7 +43,7 @@ class Pool:
         judge: Judge,
         recorder: Recorder,
         *,
-        pacer: Pacer,
+        speed: Speed,
         retry: RetryRules,
         guards: Guards,
         concurrency: int,
@@ -53,13 +53,13 @@ class Pool:
         self._sender = sender
         self._judge = judge
         self._recorder = recorder
-        self._pacer = pacer
+        self._pacer = speed.pacer
         self._guards = guards
         self._limit = limit
         self._begun: set[int] = set()
         self._idle = list(reversed(range(concurrency)))
         self._lanes = Lanes()
-        self._conclusions = Conclusions(self._lanes, pacer, retry, guards, random=random, stop=self.stop)
+        self._conclusions = Conclusions(self._lanes, speed, retry, guards, random=random, stop=self.stop)
         self._all_claimed = False
         self._beyond_limit = False
         self._stop: Stop | None = None
@@ -85,6 +85,11 @@ class Pool:
     def stopping(self) -> bool:
         """Whether the pool drains."""
         return self._stop is not None
+
+    @property
+    def per_s(self) -> float | None:
+        """Starts per second at the rate in force, None without a limit."""
+        return self._conclusions.throttle.per_s
 
     @property
     def held_s(self) -> float:
@@ -134,8 +139,11 @@ class Pool:
             self._wake.clear()
             await self._top_up()
             now = now_ns()
+            if self._free_places() <= 0:
+                await self._wait(None)
+                continue
             self._lanes.wake(now)
-            if self._free_places() <= 0 or not self._lanes.ready_count:
+            if not self._lanes.ready_count:
                 if self._lanes.is_empty:
                     return
                 await self._wait(self._lanes.next_retry_at())
@@ -144,15 +152,17 @@ class Pool:
             if at > now + LOOKAHEAD_NS:
                 await self._wait(at - LOOKAHEAD_NS)
                 continue
+            self._lanes.wake(at)
             batch = self._take_batch(now + LOOKAHEAD_NS - at)
             if batch:
                 await self._flush(batch)
                 await self._launch(batch)
 
     def _free_places(self) -> int:
-        if self._guards.reachability.probing:
-            return min(len(self._idle), 1 - len(self._tasks))
-        return len(self._idle)
+        idle, in_flight = len(self._idle), len(self._tasks)
+        if self._guards.refusals.unproven:  # wrong credentials cost three calls, not one for each worker
+            return min(idle, 1 - in_flight)
+        return self._conclusions.throttle.places(idle, in_flight)
 
     async def _top_up(self) -> None:
         while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._beyond_limit):

@@ -44,3 +44,27 @@ class Recorder(Protocol):
 
     async def write(self, entries: Entries) -> None:
         """Write durably, all or nothing."""
+
+
+class Pace(Protocol):
+    """What says when the next request may start: of this run alone, or shared with others. Times in nanoseconds."""
+
+    @property
+    def interval_ns(self) -> int:
+        """The time between two slots now; 0 without a limit."""
+
+    @property
+    def held_until(self) -> int:
+        """The time before which nothing may start, 0 if nobody asked for a hold."""
+
+    def next_start_at(self, now: int) -> int:
+        """Return the earliest time, not before `now`, at which the next request may start."""
+
+    def started(self, at: int) -> None:
+        """Take note that a request started at `at`."""
+
+    def hold_until(self, at: int) -> None:
+        """Let nothing start before `at`."""
+
+    def slow_to(self, interval_ns: int) -> None:
+        """Space starts by `interval_ns` from now on, but never closer than the set rate."""

@@ -22,11 +22,13 @@ from batch.model import (
     Tells,
     Verdict,
 )  # fmt: skip
+from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Thresholds
 from batch.sending.pacing import Pacer
 from batch.sending.pool import Pool
 from batch.sending.retry import InDoubt, RetryRules
+from batch.sending.throttle import Speed
 
 SCOPE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)
 
@@ -153,15 +155,30 @@ def open_requests(customers: int, periods: int = 1, chunk_no: int = 1) -> list[O
 
 
 def make_pool(
-    sender: FakeSender, recorder: FakeRecorder, *, rate: tuple[int, int] | None = None, concurrency: int = 4,
-    attempts: int = 3, limit: int | None = None, in_doubt: InDoubt = InDoubt.RESEND, outage_s: float = 60,
-    stop_when: dict[str, float] | None = None, minimum: int = 10,
-) -> Pool:  # fmt: skip
+    sender: FakeSender,
+    recorder: FakeRecorder,
+    *,
+    rate: tuple[int, int] | None = None,
+    concurrency: int = 4,
+    attempts: int = 3,
+    limit: int | None = None,
+    in_doubt: InDoubt = InDoubt.RESEND,
+    outage_s: float = 60,
+    stop_when: dict[str, float] | None = None,
+    minimum: int = 10,
+    adaptive: bool = False,
+) -> Pool:
+    adaptives = (AdaptiveRate(rate), AdaptiveConcurrency(concurrency)) if adaptive else ()
     return Pool(
-        sender, sender.judge, recorder,
-        pacer=Pacer(rate), retry=RetryRules(attempts, 0.5, 60, in_doubt),
+        sender,
+        sender.judge,
+        recorder,
+        speed=Speed(Pacer(rate), *adaptives),
+        retry=RetryRules(attempts, 0.5, 60, in_doubt),
         guards=Guards(
             RunRefusals(), Thresholds(stop_when or {}, minimum), Reachability(attempts, int(outage_s * 1e9), 10)
         ),
-        concurrency=concurrency, random=lambda: 0.5, limit=limit,
-    )  # fmt: skip
+        concurrency=concurrency,
+        random=lambda: 0.5,
+        limit=limit,
+    )

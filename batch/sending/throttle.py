@@ -1,0 +1,120 @@
+"""Step 4 of 5: what the transport says about how fast to go.
+
+Owns holds, the rate in force and the places for requests that are out at once; turns push-back, silence and latency
+into them, and says so as events. Decides nothing about a single request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from batch.model import Tells
+from batch.sending.guards import is_pushback, is_transport_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch.model import Verdict
+    from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
+    from batch.sending.guards import Reachability, Stop
+    from batch.sending.protocols import Pace
+    from batch.sending.retry import RetryRules
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What is set: the pace, and what may lower it. None: it stays as set (`pacing.adaptive: false`)."""
+
+    pacer: Pace
+    rate: AdaptiveRate | None = None
+    concurrency: AdaptiveConcurrency | None = None
+
+
+class Throttle:
+    """How fast the pool may go, and why."""
+
+    def __init__(
+        self,
+        speed: Speed,
+        reachability: Reachability,
+        retry: RetryRules,
+        *,
+        random: Callable[[], float],
+        event: Callable[[str, str], None],
+        stop: Callable[[Stop], None],
+    ) -> None:
+        self.pacer = speed.pacer
+        self._reachability = reachability
+        self._retry = retry
+        self._rate = rate = speed.rate
+        self._concurrency = speed.concurrency
+        self._random = random
+        self._event = event
+        self._stop = stop
+        self._told_per_s = rate.per_s if rate else None
+
+    def places(self, idle: int, in_flight: int) -> int:
+        """Return how many more requests may be out, given the idle workers and what is out now."""
+        if self._reachability.probing or self._reachability.pushbacks:
+            return min(idle, 1 - in_flight)
+        if self._concurrency:
+            return min(idle, self._concurrency.limit - in_flight)
+        return idle
+
+    def observe(self, verdict: Verdict, *, latency_ns: int, in_flight: int, now: int) -> Verdict:
+        """Draw the conclusions of one attempt; return its verdict, without a count when there is an outage."""
+        if stop := self._reachability.observe(verdict, now):
+            self._stop(stop)
+        if is_pushback(verdict):
+            self._push_back(verdict, now)
+        elif is_transport_failure(verdict):
+            if verdict.tells is Tells.MAY_BE_APPLIED and self._concurrency and self._concurrency.timed_out(now):
+                self._event("concurrency", f"{self._concurrency.limit}: {verdict.reason or 'no answer'}")
+            if self._reachability.probing:
+                backoff_ns = self._retry.backoff_ns(self._reachability.failures, self._random())
+                self._hold(now + backoff_ns, now, verdict.reason)
+                return replace(verdict, counts=False)
+        elif verdict.settled:
+            self._go_on(latency_ns, in_flight, now)
+        return verdict
+
+    def _push_back(self, verdict: Verdict, now: int) -> None:
+        why = f"HTTP {verdict.http_status}"
+        asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
+        backoff_ns = self._retry.backoff_ns(self._reachability.pushbacks, self._random())
+        self._hold(now + (asked_ns or backoff_ns), now, why)
+        if self._rate and self._rate.pushed_back(now):
+            self._tell_rate(f"lowered after {why}")
+
+    def _go_on(self, latency_ns: int, in_flight: int, now: int) -> None:
+        if self._concurrency and self._concurrency.answered(latency_ns, in_flight, now):
+            self._event("concurrency", f"{self._concurrency.limit}: answers take longer")
+        if not self._rate:
+            return
+        self._rate.accepted(now)
+        self.pacer.slow_to(self._rate.interval_ns)
+        told, now_per_s = self._told_per_s, self._rate.per_s
+        if now_per_s and told and now_per_s >= told * 1.1:
+            self._tell_rate("grown back")
+
+    def _tell_rate(self, why: str) -> None:
+        if self._rate and self._rate.per_s:
+            self._told_per_s = self._rate.per_s
+            self.pacer.slow_to(self._rate.interval_ns)
+            self._event("rate", f"{self._rate.per_s:.2f}/s: {why}")
+
+    def _hold(self, until: int, now: int, why: str) -> None:
+        if until > self.pacer.held_until:
+            self.pacer.hold_until(until)
+            self._event("hold", f"{(until - now) / 1e9:.1f} s: {why}")
+
+    @property
+    def per_s(self) -> float | None:
+        """Starts per second at the rate in force, None without a limit."""
+        return 1e9 / self.pacer.interval_ns if self.pacer.interval_ns else None
+
+    @property
+    def probing(self) -> bool:
+        """Whether the API does not answer, so that one request at a time finds out when it does."""
+        return self._reachability.probing
