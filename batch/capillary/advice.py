@@ -1,0 +1,139 @@
+"""Step 3 of 5: say what an outcome means and what a person does about it.
+
+Owns the words per outcome and per reason; the words per code stand in `registry`, beside their meaning. Feeds the
+terminal, the files, the page and the README, so that all of them say the same. Pure; does not know any run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from batch.capillary.codes import Reason
+from batch.capillary.registry import CODES, STATUSES, Code
+from batch.model import GROUP_OF, Group, Outcome, Speaks, StopReason
+
+WHOSE: Final = {
+    Speaks.REQUEST: "this request",
+    Speaks.PERIOD: "the cycle",
+    Speaks.TARGET: "the target",
+    Speaks.RUN: "the whole run",
+}
+"""For whom a code speaks, in words for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeNote:
+    """What an outcome means and what to do about it, each one or two sentences; `group` says who has to act."""
+
+    outcome: Outcome
+    group: Group
+    meaning: str
+    advice: str
+
+
+_NOTES: Final = {
+    Outcome.ENROLLED: ("The customer is enrolled by this run.", "Nothing to do."),
+    Outcome.UNENROLLED: ("The customer is unenrolled by this run.", "Nothing to do."),
+    Outcome.ALREADY_ENROLLED: ("The customer was enrolled before.", "Nothing to do."),
+    Outcome.COVERED_BY_CASCADE: (
+        "The customer is enrolled: an earlier cycle of this run covers this one.",
+        "Nothing to do.",
+    ),
+    Outcome.VALUE_NOT_APPLIED: (
+        "The customer was enrolled before, so the balance or reset that the row asks for is not set.",
+        "Unenroll the customer, then send the row again; or leave it.",
+    ),
+    Outcome.INVALID_USER: (
+        "The API knows no such customer.",
+        "Correct the customer id (it may be mistyped, of another organisation, or merged) and send the row again.",
+    ),
+    Outcome.INVALID_INPUT: (
+        "The API does not accept a value of this row.",
+        "Read the error message, correct the row and send it again.",
+    ),
+    Outcome.PERIOD_NOT_FOUND: (
+        "The target has no such cycle.",
+        "Check the cycle's name, to the letter, against the target group; then rerun with the corrected config.",
+    ),
+    Outcome.TARGET_NOT_FOUND: (
+        "The target or target group does not exist, or is not active.",
+        "Check target_group_id and target_id, and that the target is active; then rerun with the corrected config.",
+    ),
+    Outcome.SCOPE_REFUSED: (
+        "The API refuses this organisation for this key.",
+        "Check scope.data_scope and the org id against the connected organisations of this API key; then rerun.",
+    ),
+    Outcome.ACCESS_REFUSED: (
+        "The API does not accept the credentials, or they may not enroll.",
+        "Check the credentials, and that their access group allows Target Loyalty for this organisation; then resume.",
+    ),
+    Outcome.RATE_LIMITED: (
+        "The API asked to wait, and the run could not wait longer. Nothing was applied.",
+        "Rerun later, or with a lower rate.",
+    ),
+    Outcome.SERVER_ERROR: (
+        "The API could not take the request, to the last attempt. Nothing was applied.",
+        "Rerun later.",
+    ),
+    Outcome.UNREACHABLE: (
+        "No connection to the API could be opened, to the last attempt. Nothing was applied.",
+        "Check network, proxy and api.base_url; then rerun.",
+    ),
+    Outcome.IN_DOUBT: (
+        "The request may have been applied: no readable answer came after it may have left.",
+        "Rerun: a resend shows what became of it. With a balance, a reset or an unenroll, look the customer up first.",
+    ),
+    Outcome.UNRECOGNISED: (
+        "The API gave an answer that nobody has documented for this action.",
+        "Read the error message; check api.base_url, path_prefix and version; then ask Capillary support.",
+    ),
+    Outcome.NOT_SENT: ("Nothing was sent, because the run stopped before.", "Resume the run, or rerun it."),
+}
+
+OUTCOMES: Final[dict[Outcome, OutcomeNote]] = {
+    outcome: OutcomeNote(outcome, GROUP_OF[outcome], meaning, advice) for outcome, (meaning, advice) in _NOTES.items()
+}
+"""What each outcome means: every outcome, in the order of the design."""
+
+REASONS: Final[dict[tuple[Outcome, str], str]] = {
+    (Outcome.ENROLLED, Reason.WITH_WARNINGS): "Enrolled; read the warning beside it.",
+    (Outcome.UNENROLLED, Reason.WITH_WARNINGS): "Unenrolled; read the warning beside it.",
+    (Outcome.IN_DOUBT, Reason.ENROLLED_VALUE_UNKNOWN): (
+        "The customer is enrolled; look up whether the balance or reset is set. If not, unenroll and send it again."
+    ),
+    (Outcome.NOT_SENT, "quarantine"): (
+        "This target or cycle was refused several times in a row. Correct the config, then rerun with it."
+    ),
+    (Outcome.NOT_SENT, "deadline"): "The time was up. Resume the run.",
+    (Outcome.NOT_SENT, StopReason.SIGNAL): "The run was interrupted. Resume it.",
+    (Outcome.NOT_SENT, StopReason.LIMIT): "The limit of this invocation was reached. Resume the run.",
+    (Outcome.NOT_SENT, StopReason.GUARD): "Too many requests failed, so the run stopped. Find out why, then resume.",
+    (Outcome.NOT_SENT, StopReason.REFUSED): "The API refuses access or scope. Correct that, then resume.",
+    (Outcome.NOT_SENT, StopReason.SILENT): "The API did not answer. Resume the run when it does.",
+}
+"""Where the reason says better what to do than the outcome: (outcome, reason) -> advice."""
+
+
+def documented_codes() -> tuple[Code, ...]:
+    """Return every documented code, in ascending order: code, meaning, what to do, retry, source."""
+    return tuple(CODES[code] for code in sorted(CODES))
+
+
+def documented_statuses() -> tuple[Code, ...]:
+    """Return every HTTP status that speaks for itself where the body holds no documented code, ascending."""
+    return tuple(STATUSES[status] for status in sorted(STATUSES))
+
+
+def advise(outcome: Outcome, error_code: int | None, reason: str) -> str:
+    """Return one or two sentences: what to do next about a request that ended so.
+
+    The reason is asked first, then the API's code where it stands for this outcome, then the outcome.
+    """
+    by_reason = REASONS.get((outcome, reason))
+    if by_reason is not None:
+        return by_reason
+    entry = CODES.get(error_code) if error_code is not None else None
+    if entry is not None and entry.outcome is outcome:
+        return entry.advice
+    return OUTCOMES[outcome].advice
