@@ -10,9 +10,9 @@ from collections import deque
 
 SECOND_NS = 1_000_000_000
 
-BACK_TO = 0.75
-"""What is left of the accepted rate after a 429. Source: our choice; CUBIC takes 0.7, but our limits are counted in
-windows that a quarter less drains at once."""
+BACK_TO = 0.85
+"""What is left of the accepted rate after a 429. Source: our choice; CUBIC takes 0.7, but limits here are counted in
+windows, which a little less drains soon."""
 RECOVERY_WINDOWS = 5
 """After so many windows the rate is back where the limit was; from there it grows slowly, then faster."""
 
@@ -63,8 +63,11 @@ class AdaptiveRate:
         self._forget_before(now - self._window_ns)
         if self._lowered_at is not None and now - self._lowered_at < self._window_ns:
             return False
-        measured = max(1, len(self._accepted)) * SECOND_NS / self._window_ns
-        self._known_limit = min(measured, self.per_s) if self.per_s else measured
+        if self._known_limit and self.per_s:
+            self._known_limit = self.per_s  # what was accepted lately is less: holds have thinned it out
+        else:
+            measured = max(1, len(self._accepted)) * SECOND_NS / self._window_ns
+            self._known_limit = min(measured, self.per_s) if self.per_s else measured
         self._lowered_at = now
         self._growing_ns = 0
         self.per_s = self._known_limit * BACK_TO
@@ -122,18 +125,19 @@ class RetryBudget:
     Source: our choice after botocore's retry quota: a dying server gets at most a tenth more calls than a healthy one.
     """
 
-    _FULL = 100.0
+    _FULL = 1000
+    _RETRY = 10
 
     def __init__(self) -> None:
         self._left = self._FULL
 
     def settled(self) -> None:
         """Take note of a request that ended."""
-        self._left = min(self._FULL, self._left + 0.1)
+        self._left = min(self._FULL, self._left + 1)
 
     def take(self) -> bool:
         """Take one retry; False when none is left, so that it has to wait as long as the settings allow."""
-        if self._left < 1:
+        if self._left < self._RETRY:
             return False
-        self._left -= 1
+        self._left -= self._RETRY
         return True

@@ -74,11 +74,10 @@ class Conclusions:
         """Take note that a claimed chunk holds nothing open."""
         self._entries.finished_chunks.append(chunk)
 
-    def conclude(self, item: OpenRequest, verdict: Verdict, started_at: int) -> None:
-        """Take the verdict of an attempt that started at wall time `started_at`."""
+    def conclude(self, item: OpenRequest, verdict: Verdict, *, started: int, started_at: int) -> None:
+        """Take the verdict of an attempt that started at `started` on the loop's clock, `started_at` on the wall."""
         now = now_ns()
-        latency_ns = max(0, time.time_ns() - started_at)
-        verdict = self.throttle.observe(verdict, latency_ns=latency_ns, in_flight=self._lanes.in_flight, now=now)
+        verdict = self.throttle.observe(verdict, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now)
         counted = item.attempts_counted + verdict.counts
         in_doubt = item.maybe_applied or verdict.tells is Tells.MAY_BE_APPLIED
         attempt = item.attempts + 1

@@ -227,10 +227,10 @@ class Pool:
         task.add_done_callback(ended)
 
     async def _attempt(self, worker: int, item: OpenRequest) -> None:
-        started_at = time.time_ns()
+        started, started_at = now_ns(), time.time_ns()
         try:
             verdict = await self._ask(worker, item)
-            self._conclusions.conclude(item, verdict, started_at)
+            self._conclusions.conclude(item, verdict, started=started, started_at=started_at)
         except AccessRefused as refusal:
             self.attempts -= 1
             self._conclusions.withdraw(item)

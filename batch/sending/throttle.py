@@ -52,6 +52,8 @@ class Throttle:
         self._random = random
         self._event = event
         self._stop = stop
+        self._held_at = 0
+        self._holds_in_a_row = 0
         self._told_per_s = rate.per_s if rate else None
 
     def places(self, idle: int, in_flight: int) -> int:
@@ -67,25 +69,34 @@ class Throttle:
         if stop := self._reachability.observe(verdict, now):
             self._stop(stop)
         if is_pushback(verdict):
-            self._push_back(verdict, now)
+            self._push_back(verdict, now - latency_ns, now)
         elif is_transport_failure(verdict):
             if verdict.tells is Tells.MAY_BE_APPLIED and self._concurrency and self._concurrency.timed_out(now):
                 self._event("concurrency", f"{self._concurrency.limit}: {verdict.reason or 'no answer'}")
             if self._reachability.probing:
-                backoff_ns = self._retry.backoff_ns(self._reachability.failures, self._random())
-                self._hold(now + backoff_ns, now, verdict.reason)
+                self._hold(now + self._backoff_ns(now - latency_ns), now, verdict.reason)
                 return replace(verdict, counts=False)
         elif verdict.settled:
+            self._holds_in_a_row = 0
             self._go_on(latency_ns, in_flight, now)
         return verdict
 
-    def _push_back(self, verdict: Verdict, now: int) -> None:
+    def _push_back(self, verdict: Verdict, started: int, now: int) -> None:
         why = f"HTTP {verdict.http_status}"
         asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
-        backoff_ns = self._retry.backoff_ns(self._reachability.pushbacks, self._random())
-        self._hold(now + (asked_ns or backoff_ns), now, why)
+        self._hold(now + (asked_ns or self._backoff_ns(started)), now, why)
         if self._rate and self._rate.pushed_back(now):
             self._tell_rate(f"lowered after {why}")
+
+    def _backoff_ns(self, started: int) -> int:
+        """Return how long to hold after a bad answer to an attempt that started at `started`.
+
+        It grows from hold to hold. What was out already when the last hold began tells nothing new and adds nothing.
+        """
+        if started < self._held_at:
+            return 0
+        self._holds_in_a_row += 1
+        return self._retry.backoff_ns(self._holds_in_a_row, self._random())
 
     def _go_on(self, latency_ns: int, in_flight: int, now: int) -> None:
         if self._concurrency and self._concurrency.answered(latency_ns, in_flight, now):
@@ -107,6 +118,7 @@ class Throttle:
     def _hold(self, until: int, now: int, why: str) -> None:
         if until > self.pacer.held_until:
             self.pacer.hold_until(until)
+            self._held_at = now
             self._event("hold", f"{(until - now) / 1e9:.1f} s: {why}")
 
     @property
