@@ -76,20 +76,35 @@ GROUP_OF: dict[Outcome, Group] = {
 
 
 class Problem(StrEnum):
-    """Why a cell cannot be used, or why a request of a row is not sent: the codes in rejected_rows.csv."""
+    """Why a cell cannot be used, or why a request of a row is not sent: the codes in rejected_rows.csv.
+
+    What stands below each is its meaning and its remedy, and becomes a line of the README's table.
+    """
 
     MISSING = "missing"
+    """A cell that must hold something is blank, or the result of its formula is not stored. Write the value."""
     NOT_A_WHOLE_NUMBER = "not_a_whole_number"
+    """Letters, decimals, a date, or signs between the digits. Write a whole number in the digits 0 to 9."""
     OUT_OF_RANGE = "out_of_range"
+    """A negative number, an id of 0, or one that no id can be. Check the value."""
     DIGITS_LOST = "digits_lost"
+    """The spreadsheet program has rounded a long number (3.45E+08). Format the column as text and write it again."""
     NOT_TEXT = "not_text"
+    """The name of a cycle is stored as a number or a date. Format the column as text and write the name again."""
     NOT_YES_OR_NO = "not_yes_or_no"
+    """A reset that is neither yes nor no. Write true or false; blank is false."""
     NOT_AN_ACTION = "not_an_action"
+    """An action that is neither enroll nor unenroll. Write one of them."""
     AMBIGUOUS = "ambiguous"
+    """It can be read in two ways: leading zeros, 1,000, a merged cell, an edited row of a report. The hint says how."""
     ERROR_CELL = "error_cell"
+    """The cell shows the error of a formula, such as #N/A. Mend the formula or write the value."""
     ROW_SHAPE = "row_shape"
+    """The row has more cells than the header, or ends too early. Put a cell that holds the delimiter in quotes."""
     DUPLICATE = "duplicate"
+    """An earlier row asks for the same request; it is sent once. Nothing to do."""
     CONTRADICTION = "contradiction"
+    """Rows ask for the same request with different values; none of them is sent. Keep the right one."""
 
 
 class Tells(StrEnum):
@@ -111,6 +126,8 @@ class Speaks(StrEnum):
     REQUEST = "request"
     PERIOD = "period"
     TARGET = "target"
+    GROUP = "group"
+    """The whole target group."""
     RUN = "run"
 
 
@@ -134,6 +151,8 @@ class StopReason(StrEnum):
     SIGNAL = "signal"
     LIMIT = "limit"
     GUARD = "guard"
+    CANARY = "canary"
+    """The sample is done, and a person has to say whether the rest follows."""
     REFUSED = "refused"
     """The API refuses access or scope for the whole run."""
     SILENT = "silent"

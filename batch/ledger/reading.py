@@ -1,0 +1,304 @@
+"""Step 2 of 5: what the report reads of a ledger: how each request stands, where it came from, and the counts.
+
+Owns the one rule that says how a request stands (`_UNSETTLED` and `_SUPERSEDED`) and sees the ledger as it was at
+one moment, beside a running sender. Writes nothing, and knows nothing of files, words or what a count should be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from batch.errors import LedgerFailed, UsageError
+from batch.ledger.schema import SCHEMA_VERSION
+from batch.model import (
+    Action,
+    EnrollmentRequest,
+    Event,
+    InputFacts,
+    Kind,
+    Note,
+    Outcome,
+    Problem,
+    RejectedRow,
+    ReportRow,
+    RowProblem,
+    RunFacts,
+    Scope,
+    State,
+    Subtotal,
+    Tallies,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    Cells = tuple[str | int | float | bool | None, ...]
+
+_SUPERSEDED = """
+CREATE TEMP TABLE superseded (request_no INTEGER, fence INTEGER, PRIMARY KEY (request_no, fence)) WITHOUT ROWID;
+INSERT INTO superseded SELECT o.request_no, o.fence FROM outcome o WHERE EXISTS (
+    SELECT 1 FROM outcome b WHERE b.request_no = o.request_no
+    AND (b.outcome <> 'not_sent', b.outcome <> 'in_doubt', b.fence)
+        > (o.outcome <> 'not_sent', o.outcome <> 'in_doubt', o.fence));
+"""
+"""Of several outcomes of one request the one with the highest fence holds, but any answer beats in_doubt, and both
+beat not_sent: what one worker could not know, a late one may."""
+
+_UNSETTLED = """
+CREATE TEMP TABLE unsettled (
+    request_no INTEGER PRIMARY KEY, outcome TEXT, reason TEXT, http_status INTEGER, error_code INTEGER,
+    error_message TEXT NOT NULL DEFAULT '', api_request_id TEXT NOT NULL DEFAULT '');
+INSERT INTO unsettled (request_no) SELECT r.request_no FROM request r
+    WHERE NOT r.contradicted AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no);
+CREATE TEMP TABLE interrupted AS SELECT DISTINCT u.request_no
+    FROM intent i, json_each(i.attempts) a JOIN unsettled u ON u.request_no = json_extract(a.value, '$[0]')
+    WHERE EXISTS (SELECT 1 FROM unsettled) AND NOT EXISTS (
+        SELECT 1 FROM attempt t WHERE t.request_no = u.request_no AND t.attempt = json_extract(a.value, '$[1]')
+        AND t.fence = i.fence);
+WITH ranked AS (
+    SELECT t.*, row_number() OVER (
+        PARTITION BY t.request_no ORDER BY t.tells = 'may_be_applied' DESC, t.attempt DESC, t.fence DESC) AS place
+    FROM unsettled u JOIN attempt t USING (request_no) WHERE t.tells <> 'withdrawn')
+UPDATE unsettled SET outcome = iif(t.tells = 'may_be_applied', 'in_doubt', t.outcome), reason = t.reason,
+        http_status = t.http_status, error_code = t.error_code, error_message = t.error_message,
+        api_request_id = t.api_request_id
+    FROM ranked t WHERE t.place = 1 AND t.request_no = unsettled.request_no;
+UPDATE unsettled SET outcome = 'in_doubt', reason = 'interrupted', http_status = NULL, error_code = NULL,
+        error_message = '', api_request_id = ''
+    WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM interrupted);
+UPDATE unsettled SET outcome = 'not_sent', reason = coalesce((SELECT stop_reason FROM run), '') WHERE outcome IS NULL;
+"""
+"""How a request without an outcome stands: in doubt where an attempt may have been applied or left no trace but its
+intent, else as its last attempt says, else not sent."""
+
+_STANDING = """
+LEFT JOIN outcome o ON o.request_no = r.request_no AND NOT EXISTS (
+    SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence)
+LEFT JOIN unsettled u ON u.request_no = r.request_no
+"""
+
+_REPORT_ROWS = f"""
+SELECT r.request_no, r.customer, r.scope_no, p.name, r.initial_balance, r.reset,
+    coalesce(o.outcome, u.outcome), coalesce(o.reason, u.reason), coalesce(o.http_status, u.http_status),
+    coalesce(o.error_code, u.error_code), coalesce(o.error_message, u.error_message),
+    (SELECT count(*) FROM attempt t WHERE t.request_no = r.request_no AND t.tells <> 'withdrawn')
+    + (SELECT count(*) FROM outcome t WHERE t.request_no = r.request_no AND t.attempt > 0),
+    coalesce(o.api_request_id, u.api_request_id), o.settled_at, s.input_no, s.row, s.cells
+FROM request r JOIN source_row s USING (row_no) LEFT JOIN period p USING (period_no) {_STANDING}
+WHERE NOT r.contradicted ORDER BY r.request_no
+"""
+
+_REJECTED_ROWS = """
+SELECT s.input_no, s.row, p.column, p.value, p.problem, p.hint,
+    iif(p.problem = 'contradiction' AND f.row_no = p.row_no, NULL, fs.row), s.cells
+FROM row_problem p JOIN source_row s USING (row_no)
+LEFT JOIN request f ON f.request_no = p.request_no LEFT JOIN source_row fs ON fs.row_no = f.row_no
+ORDER BY p.row_no, p.problem_no
+"""
+
+_INPUTS = """
+SELECT columns, roles, remarks, input_no, path, sha256, sheet, rows_read, rows_blank,
+    (SELECT count(DISTINCT p.row_no) FROM row_problem p JOIN source_row s USING (row_no)
+     WHERE s.input_no = input.input_no AND p.request_no IS NULL),
+    coalesce(planned.row_count, 0)
+FROM input LEFT JOIN (
+    SELECT s.input_no, count(*) AS row_count FROM source_row s JOIN (
+        SELECT row_no FROM request UNION SELECT row_no FROM row_problem WHERE request_no IS NOT NULL) USING (row_no)
+    GROUP BY s.input_no) planned USING (input_no)
+ORDER BY input_no
+"""
+
+_COUNTS = {
+    # The first occurrence of a contradicted request stands in both tables; it is one occurrence.
+    "expanded": "SELECT (SELECT count(*) FROM request) + (SELECT count(*) FROM row_problem p WHERE p.request_no"
+    " IS NOT NULL AND NOT EXISTS (SELECT 1 FROM request r WHERE r.request_no = p.request_no AND r.row_no = p.row_no"
+    " AND p.problem = 'contradiction'))",
+    "duplicates": "SELECT count(*) FROM row_problem WHERE problem = 'duplicate'",
+    "contradicted": "SELECT count(*) FROM row_problem WHERE problem = 'contradiction'",
+    "unique": "SELECT count(*) FROM request WHERE NOT contradicted",
+    "unsettled": "SELECT count(*) FROM unsettled",
+    "attempts": "SELECT (SELECT count(*) FROM attempt WHERE tells <> 'withdrawn')"
+    " + (SELECT count(*) FROM outcome WHERE attempt > 0)",
+    "first_attempts": "SELECT count(*) FROM request r WHERE NOT r.contradicted AND ("
+    " EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no AND o.attempt > 0)"
+    " OR EXISTS (SELECT 1 FROM attempt t WHERE t.request_no = r.request_no AND t.tells <> 'withdrawn'))",
+    "retries": "SELECT (SELECT count(*) FROM attempt t WHERE t.tells <> 'withdrawn' AND EXISTS ("
+    " SELECT 1 FROM attempt e WHERE e.request_no = t.request_no AND e.tells <> 'withdrawn'"
+    " AND (e.attempt, e.fence) < (t.attempt, t.fence)))"
+    " + (SELECT count(*) FROM outcome o WHERE o.attempt > 0 AND ("
+    " EXISTS (SELECT 1 FROM attempt t WHERE t.request_no = o.request_no AND t.tells <> 'withdrawn')"
+    " OR EXISTS (SELECT 1 FROM outcome e WHERE e.request_no = o.request_no AND e.attempt > 0"
+    " AND e.fence < o.fence)))",
+    "calls_saved": "SELECT count(*) FROM outcome WHERE outcome = 'covered_by_cascade' AND attempt = 0",
+}
+
+# From the outcomes themselves, not by way of the requests: so an outcome without a request shows.
+_OUTCOMES = """
+SELECT outcome, count(*) FROM outcome o WHERE NOT EXISTS (
+    SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence) GROUP BY 1
+UNION ALL SELECT outcome, count(*) FROM unsettled GROUP BY 1
+"""
+
+_SUBTOTALS = f"""
+SELECT scope_no, p.name, outcome, n FROM (
+    SELECT r.scope_no, r.period_no, coalesce(o.outcome, u.outcome) AS outcome, count(*) AS n FROM request r {_STANDING}
+    WHERE NOT r.contradicted GROUP BY 1, 2, 3) LEFT JOIN period p USING (period_no)
+ORDER BY scope_no, period_no, outcome
+"""
+
+
+class LedgerReader:
+    """A ledger as it stands at the moment of opening; a sender may go on writing meanwhile.
+
+    A context manager. What it returns never changes while it is open, so all files of one report agree.
+
+    Raises:
+        UsageError: there is no ledger at `path`, or its layout is of another version.
+        LedgerFailed: the file is damaged, or is no ledger. Every method may raise it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UsageError(f"{path.parent} is not a run: it holds no {path.name}")
+        self._path = path
+        with self._failing_as_ledger():
+            # Not mode=ro: such a connection leaves its -wal and -shm files behind. `query_only` below forbids writing.
+            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        try:
+            with self._failing_as_ledger():
+                self._begin()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._scopes = self._read_scopes()
+
+    def _begin(self) -> None:
+        (version,) = self._connection.execute("SELECT schema_version FROM run").fetchone()
+        if version != SCHEMA_VERSION:
+            raise UsageError(
+                f"{self._path}: ledger version {version}, but this program reads version {SCHEMA_VERSION}; "
+                f"use the enroll-batch that made it"
+            )
+        # On disk, because a run of many millions of open requests must not fill the memory.
+        self._connection.executescript(
+            f"PRAGMA temp_store = FILE; BEGIN; {_SUPERSEDED} {_UNSETTLED} PRAGMA query_only = ON;"
+        )
+
+    def _read_scopes(self) -> dict[int, Scope]:
+        return {
+            no: Scope(Action(action), Kind(kind), org_id, target_group_id, target_id)
+            for no, action, kind, org_id, target_group_id, target_id in self._rows(
+                "SELECT scope_no, action, kind, org_id, target_group_id, target_id FROM scope"
+            )
+        }
+
+    @contextlib.contextmanager
+    def _failing_as_ledger(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            raise LedgerFailed(
+                f"{self._path}: the ledger cannot be read ({error}); check the disk and its free space, "
+                f"or restore the file from a backup"
+            ) from error
+
+    def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        with self._failing_as_ledger():
+            yield from self._connection.execute(sql)
+
+    def _count(self, sql: str) -> int:
+        ((count,),) = self._rows(sql)
+        return int(count)
+
+    def run(self) -> RunFacts:
+        """Return the facts of the run as a whole."""
+        names = [field.name for field in fields(RunFacts)]
+        with self._failing_as_ledger():
+            (row,) = self._rows(f"SELECT {', '.join(names)} FROM run")
+            facts = dict(zip(names, row, strict=True))
+            return RunFacts(**facts | {"state": State(facts["state"])})
+
+    def inputs(self) -> tuple[InputFacts, ...]:
+        """Return the files of the upload, in the order in which they were read."""
+        with self._failing_as_ledger():
+            return tuple(
+                InputFacts(
+                    no, path, sha256, sheet, tuple(json.loads(columns)), json.loads(roles), tuple(json.loads(remarks)),
+                    *row_counts,
+                )
+                for columns, roles, remarks, no, path, sha256, sheet, *row_counts in self._rows(_INPUTS)
+            )  # fmt: skip
+
+    def notes(self) -> tuple[Note, ...]:
+        """Return what was left out of requests without being a problem, in the order of first appearance."""
+        return tuple(
+            Note(*row)
+            for row in self._rows(
+                "SELECT text, row_count, input_no, row FROM note JOIN source_row ON row_no = first_row_no"
+                " ORDER BY row_no, text"
+            )
+        )
+
+    def events(self) -> tuple[Event, ...]:
+        """Return what happened over time, oldest first."""
+        return tuple(Event(*row) for row in self._rows("SELECT at, kind, text FROM event ORDER BY event_no"))
+
+    def tallies(self) -> Tallies:
+        """Count everything, each figure from the tables that record it."""
+        counts = {name: self._count(sql) for name, sql in _COUNTS.items()}
+        outcomes = dict.fromkeys(Outcome, 0)
+        with self._failing_as_ledger():
+            for outcome, count in self._rows(_OUTCOMES):
+                outcomes[Outcome(outcome)] += count
+            subtotals = tuple(
+                Subtotal(self._scopes[scope_no], period, Outcome(outcome), count)
+                for scope_no, period, outcome, count in self._rows(_SUBTOTALS)
+            )
+        return Tallies(outcomes=outcomes, subtotals=subtotals, **counts)
+
+    def report_rows(self, outcomes: frozenset[Outcome] | None = None) -> Iterator[ReportRow]:
+        """Yield the unique requests, or those with one of `outcomes`, in the order of `request_no`."""
+        last_text, cells = "", ()
+        with self._failing_as_ledger():
+            for row in self._rows(_REPORT_ROWS):
+                no, customer, scope_no, period, balance, reset, standing, *said, cells_text = row
+                reason, status, code, message, attempts, api_request_id, settled_at, input_no, row_number = said
+                outcome = Outcome(standing)
+                if outcomes is not None and outcome not in outcomes:
+                    continue
+                if cells_text != last_text:  # the requests of one row follow each other
+                    last_text, cells = cells_text, tuple(json.loads(cells_text))
+                request = EnrollmentRequest(self._scopes[scope_no], customer, period, balance, bool(reset))
+                yield ReportRow(
+                    no, request, outcome, reason, status, code, message, attempts, api_request_id, settled_at,
+                    input_no, row_number, cells,
+                )  # fmt: skip
+
+    def rejected_rows(self) -> Iterator[RejectedRow]:
+        """Yield each row problem, and each duplicate or contradicted request, in the order of their rows."""
+        with self._failing_as_ledger():
+            for input_no, row, column, value, problem, hint, duplicate_of_row, cells in self._rows(_REJECTED_ROWS):
+                found = RowProblem(column, value, Problem(problem), hint)
+                yield RejectedRow(input_no, row, found, duplicate_of_row, tuple(json.loads(cells)))
+
+    def source_rows(self, input_no: int) -> Iterator[tuple[int, Cells]]:
+        """Yield the rows of one input that are not blank, in their order: row number and cells as they came."""
+        sql = f"SELECT row, cells FROM source_row WHERE input_no = {input_no:d} ORDER BY row_no"
+        with self._failing_as_ledger():
+            for row, cells in self._rows(sql):
+                yield row, tuple(json.loads(cells))
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self._connection.close()
+
+    def __enter__(self) -> LedgerReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,156 @@
+"""Step 5 of 5: the columns of the outcome files and of rejected_rows, and the record of one line.
+
+Pure: CSV files and workbook sheets show the same records. Knows the order and the names of columns and where each
+value comes from; does not know how a value is written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from batch.model import Action, Kind, Outcome, request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.model import InputFacts, RejectedRow, ReportRow
+
+Value = str | int | float | bool | None
+
+OUTCOME_COLUMNS = (
+    "customer_id", "period_name", "initial_balance", "reset_streak_status", "action", "org_id", "target_group_id",
+    "target_id", "outcome", "reason", "http_status", "error_code", "error_message", "advice", "attempts", "request_id",
+    "api_request_id", "settled_at", "source_file", "source_sheet", "source_row",
+)  # fmt: skip
+REJECTED_COLUMNS = (
+    "source_file", "source_sheet", "source_row", "column", "value", "problem", "hint", "duplicate_of_row",
+)  # fmt: skip
+
+PREFIX = "input_"
+
+
+class Advise(Protocol):
+    """Say in one or two sentences what to do next about an outcome."""
+
+    def __call__(self, outcome: Outcome, error_code: int | None, reason: str, /) -> str:
+        """Return the advice for one outcome; an empty reason and no code ask for the general advice."""
+        ...
+
+
+def same_name(header: str) -> str:
+    """Return what two headers have in common that mean the same: case, blanks, `_` and `-` do not count."""
+    return re.sub(r"[\s_-]+", "", header).casefold()
+
+
+class OtherColumns:
+    """The columns of the uploads that travel along, united over all inputs in the order of appearance.
+
+    A column that we fill ourselves is not repeated; another one that bears a name of ours gets a prefix. In an
+    upload that is one of our reports our own columns are replaced.
+    """
+
+    def __init__(self, ours: Sequence[str], inputs: Sequence[InputFacts], *, ours_replace_roles: bool) -> None:
+        """`ours_replace_roles`: whether a column that was read as, say, customer_id stands among `ours` already."""
+        names = {same_name(name) for name in ours}
+        places: dict[tuple[str, int], int] = {}
+        self._indexes: dict[int, dict[int, int]] = {}
+        for file in inputs:
+            filled = {index for role, index in file.roles.items() if role in ours} if ours_replace_roles else set()
+            own_report = {"request_id", "outcome"} <= set(file.columns)
+            indexes = self._indexes[file.input_no] = {}
+            seen: dict[str, int] = {}
+            for index, header in enumerate(file.columns):
+                clashes = same_name(header) in names
+                if index in filled or (clashes and own_report):
+                    continue
+                name = PREFIX + header if clashes else header
+                seen[name] = nth = seen.get(name, 0) + 1
+                indexes[index] = places.setdefault((name, nth), len(places))
+        self.headers = tuple(name for name, _ in places)
+
+    def values(self, input_no: int, cells: Sequence[Value]) -> list[Value]:
+        """Return the cells of a row of one input in the places of `headers`; what a row lacks is None."""
+        values: list[Value] = [None] * len(self.headers)
+        for index, place in self._indexes[input_no].items():
+            if index < len(cells):
+                values[place] = cells[index]
+        return values
+
+
+class OutcomeTable:
+    """The layout of the four outcome files: `columns`, and the record of each request."""
+
+    def __init__(self, inputs: Sequence[InputFacts], advise: Advise) -> None:
+        self._others = OtherColumns(OUTCOME_COLUMNS, inputs, ours_replace_roles=True)
+        self._files = {file.input_no: (file.path, file.sheet) for file in inputs}
+        self._advise = lru_cache(maxsize=1024)(advise)
+        self.columns = OUTCOME_COLUMNS + self._others.headers
+
+    def record(self, row: ReportRow) -> list[Value]:
+        """Return the values of one line, in the order of `columns`."""
+        asked, scope = row.request, row.request.scope
+        resets = scope.kind is Kind.STREAK and scope.action is Action.ENROLL
+        path, sheet = self._files[row.input_no]
+        return [
+            asked.customer,
+            asked.period,
+            asked.initial_balance,
+            asked.reset_streak_status if resets else None,
+            scope.action.value,
+            scope.org_id,
+            scope.target_group_id,
+            scope.target_id,
+            row.outcome.value,
+            row.reason,
+            row.http_status,
+            row.error_code,
+            row.error_message,
+            self._advise(row.outcome, row.error_code, row.reason),
+            row.attempts,
+            request_id(asked),
+            row.api_request_id,
+            utc_text(row.settled_at),
+            path,
+            sheet,
+            row.row,
+            *self._others.values(row.input_no, row.cells),
+        ]
+
+
+class RejectedTable:
+    """The layout of rejected_rows: `columns`, and the record of each problem, duplicate or contradiction."""
+
+    def __init__(self, inputs: Sequence[InputFacts]) -> None:
+        self._others = OtherColumns(REJECTED_COLUMNS, inputs, ours_replace_roles=False)
+        self._files = {file.input_no: (file.path, file.sheet) for file in inputs}
+        self.columns = REJECTED_COLUMNS + self._others.headers
+
+    def record(self, row: RejectedRow) -> list[Value]:
+        """Return the values of one line, in the order of `columns`."""
+        found = row.problem
+        return [
+            *self._files[row.input_no],
+            row.row,
+            found.column,
+            found.value,
+            found.problem.value,
+            found.hint,
+            row.duplicate_of_row,
+            *self._others.values(row.input_no, row.cells),
+        ]
+
+
+def utc_text(at: int | None) -> str | None:
+    """Return nanoseconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    if at is None:
+        return None
+    seconds, nanoseconds = divmod(at, 1_000_000_000)
+    return f"{_utc_second(seconds)}.{nanoseconds // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _utc_second(seconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}"

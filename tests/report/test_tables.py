@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from batch.model import (
+    Action,
+    EnrollmentRequest,
+    InputFacts,
+    Kind,
+    Outcome,
+    Problem,
+    RejectedRow,
+    ReportRow,
+    RowProblem,
+    Scope,
+    request_id,
+)
+from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS, OutcomeTable, RejectedTable, utc_text
+from tests.report.ledgers import plain_advice
+
+MILESTONE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)
+
+
+def file_with(*columns: str, number: int = 1, **roles: int) -> InputFacts:
+    return InputFacts(number, f"{number}.csv", "0" * 64, None, columns, roles, (), 1, 0, 0, 1)
+
+
+def row_of(*cells: str | float | bool | None, request: EnrollmentRequest | None = None, number: int = 1) -> ReportRow:
+    asked = request or EnrollmentRequest(MILESTONE, 345651201, "C1")
+    return ReportRow(
+        1, asked, Outcome.ENROLLED, "", 200, None, "", 1, "a1", 1_763_805_600_123_456_789, number, 2, cells
+    )
+
+
+def extra(inputs: list[InputFacts], row: ReportRow) -> dict[str, object]:
+    """The columns behind our own, with their values."""
+    table = OutcomeTable(inputs, plain_advice)
+    ours = len(OUTCOME_COLUMNS)
+    return dict(zip(table.columns[ours:], table.record(row)[ours:], strict=True))
+
+
+def test_an_outcome_line_says_what_was_asked_how_it_ended_and_where_it_came_from() -> None:
+    scope = Scope(Action.ENROLL, Kind.MILESTONE, 50672, 29463, 5512)
+    asked = EnrollmentRequest(scope, 345651201, "C1", initial_balance=0)
+    row = replace(row_of(request=asked), outcome=Outcome.VALUE_NOT_APPLIED, error_code=310119, reason="r", attempts=3)
+    table = OutcomeTable([replace(file_with("customer_id", customer_id=0), sheet="May")], plain_advice)
+    assert dict(zip(table.columns, table.record(row), strict=True)) == {
+        "customer_id": 345651201,
+        "period_name": "C1",
+        "initial_balance": 0,
+        "reset_streak_status": None,
+        "action": "enroll",
+        "org_id": 50672,
+        "target_group_id": 29463,
+        "target_id": 5512,
+        "outcome": "value_not_applied",
+        "reason": "r",
+        "http_status": 200,
+        "error_code": 310119,
+        "error_message": "",
+        "advice": "advice for value_not_applied 310119 r",
+        "attempts": 3,
+        "request_id": request_id(asked),
+        "api_request_id": "a1",
+        "settled_at": "2025-11-22T10:00:00.123Z",
+        "source_file": "1.csv",
+        "source_sheet": "May",
+        "source_row": 2,
+    }
+
+
+def test_a_reset_is_shown_only_where_it_applies() -> None:
+    streak = Scope(Action.ENROLL, Kind.STREAK, None, 29463, 77)
+    table = OutcomeTable([file_with("customer_id", customer_id=0)], plain_advice)
+    column = OUTCOME_COLUMNS.index("reset_streak_status")
+
+    def shown(request: EnrollmentRequest) -> object:
+        return table.record(row_of(request=request))[column]
+
+    assert shown(EnrollmentRequest(streak, 1, reset_streak_status=True)) is True
+    assert shown(EnrollmentRequest(streak, 1)) is False
+    assert shown(EnrollmentRequest(replace(streak, action=Action.UNENROLL), 1)) is None
+    assert shown(EnrollmentRequest(MILESTONE, 1, "C1")) is None
+
+
+def test_columns_that_we_fill_are_not_repeated_and_others_travel_along_untouched() -> None:
+    file = file_with("Member", "Region", "period name", "mobile", customer_id=0, period_name=2, mobile=3)
+    row = row_of("00345651201", "Nörd", "C1", "+44 1")
+    assert extra([file], row) == {"Region": "Nörd", "mobile": "+44 1"}
+
+
+def test_a_column_that_bears_a_name_of_ours_gets_a_prefix_however_it_is_spelled() -> None:
+    file = file_with("customer_id", "Outcome", "SOURCE ROW", "http-status", customer_id=0)
+    assert extra([file], row_of("1", "won", 7.0, True)) == {
+        "input_Outcome": "won", "input_SOURCE ROW": 7.0, "input_http-status": True,
+    }  # fmt: skip
+
+
+def test_the_columns_of_several_inputs_are_united_in_the_order_of_appearance() -> None:
+    one = file_with("id", "Region", "Note", customer_id=0)
+    other = file_with("Note", "Shop", "id", number=2, customer_id=2)
+    assert extra([one, other], row_of("1", "North", "a")) == {"Region": "North", "Note": "a", "Shop": None}
+    assert extra([one, other], row_of("b", "S1", "2", number=2)) == {"Region": None, "Note": "b", "Shop": "S1"}
+
+
+def test_two_columns_with_one_header_keep_both_their_values() -> None:
+    table = OutcomeTable([file_with("id", "Note", "Note", customer_id=0)], plain_advice)
+    assert table.columns[-2:] == ("Note", "Note")
+    assert table.record(row_of("1", "a", "b"))[-2:] == ["a", "b"]
+
+
+def test_a_short_row_lacks_its_last_cells_and_a_long_one_does_not_shift_any() -> None:
+    file = file_with("id", "Region", "Note", customer_id=0)
+    assert extra([file], row_of("1", "North")) == {"Region": "North", "Note": None}
+    assert extra([file], row_of("1", "North", "a", "surplus")) == {"Region": "North", "Note": "a"}
+
+
+def test_our_own_columns_in_an_own_report_are_replaced() -> None:
+    file = file_with(*OUTCOME_COLUMNS, "Region", "input_Outcome", customer_id=0, period_name=1)
+    row = row_of(*["old"] * len(OUTCOME_COLUMNS), "North", "won")
+    assert extra([file], row) == {"Region": "North", "input_Outcome": "won"}
+
+
+def test_a_rejected_line_shows_the_problem_and_the_whole_row() -> None:
+    table = RejectedTable([replace(file_with("Member", "Value", customer_id=0), sheet="May")])
+    found = RowProblem("Member", "12,5", Problem.NOT_A_WHOLE_NUMBER, "write 12")
+    row = RejectedRow(1, 17, found, None, ("12,5", 3.5))
+    assert table.columns == (*REJECTED_COLUMNS, "Member", "input_Value")
+    assert table.record(row) == [
+        "1.csv", "May", 17, "Member", "12,5", "not_a_whole_number", "write 12", None, "12,5", 3.5,
+    ]  # fmt: skip
+
+
+def test_times_are_iso_8601_in_utc_to_the_millisecond() -> None:
+    assert utc_text(1_763_805_600_000_000_000) == "2025-11-22T10:00:00.000Z"
+    assert utc_text(1_763_805_659_999_999_999) == "2025-11-22T10:00:59.999Z"
+    assert utc_text(None) is None

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.model import Outcome, RunFacts, State, StopReason, Tallies
+from batch.report.reconcile import Accounts, reconcile
+from batch.report.terminal import WIDTH, closing_table
+from batch.report.words import STOPS, duration_text, next_steps, share_text, summary_markdown, verdict
+from tests.report.ledgers import START, plain_advice
+from tests.report.test_reconcile import input_of, tallies_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Reported = Callable[..., tuple[Path, Accounts]]
+
+FOLDER = Path("reports/20251122T100000Z-may")
+
+
+def accounts_of(
+    tallies: Tallies, state: State = State.FINISHED, stop_reason: str | None = None, problems: int = 0
+) -> Accounts:
+    run = RunFacts(
+        "20251122T100000Z-may", "0.1.0", state, stop_reason, None, "mia", "crm7", "enroll-batch run may.csv",
+        "configs/may plan.yaml", "sandbox", START, START, START, 30 * 10**9,
+    )  # fmt: skip
+    return reconcile(run, (input_of(0, problems, 10),), tallies)
+
+
+ALL_DONE = tallies_of({Outcome.ENROLLED: 1_200, Outcome.ALREADY_ENROLLED: 50})
+MIXED = tallies_of({Outcome.ENROLLED: 970, Outcome.INVALID_USER: 29, Outcome.IN_DOUBT: 1}, contradicted=2)
+
+MIXED_WORDS = "Finished: 970 of 1,000 requests done, 29 need work and 1 is in doubt."
+
+
+@pytest.mark.parametrize(
+    ("accounts", "words"),
+    [
+        (accounts_of(ALL_DONE), "Finished: 1,250 requests, all done."),
+        (accounts_of(ALL_DONE, problems=3), "Finished: 1,250 requests, all done. Not sent: 3 rows with problems."),
+        (accounts_of(MIXED), f"{MIXED_WORDS} Not sent: 2 requests that contradict each other."),
+        (accounts_of(tallies_of({}), problems=2), "Finished with nothing to send. Not sent: 2 rows with problems."),
+        (accounts_of(ALL_DONE, State.PLANNED), "Planned: 1,250 requests, none sent yet."),
+        (accounts_of(ALL_DONE, State.PLANNING), "Planning did not come to its end; nothing was sent."),
+        (
+            accounts_of(ALL_DONE, State.SENDING),
+            "Not finished: 1,250 of 1,250 requests settled. The sender is still at work, or it has died.",
+        ),
+        (accounts_of(ALL_DONE, State.STOPPED, "guard"), "Stopped by a guard: 1,250 of 1,250 requests settled."),
+        (accounts_of(ALL_DONE, State.STOPPED, "?"), "Stopped: 1,250 of 1,250 requests settled."),
+    ],
+)  # fmt: skip
+def test_the_verdict_is_one_plain_sentence(accounts: Accounts, words: str) -> None:
+    assert verdict(accounts) == words
+
+
+def test_every_reason_to_stop_has_words() -> None:
+    assert set(STOPS) == set(StopReason)
+
+
+def test_a_run_that_is_all_done_leaves_nothing_to_do() -> None:
+    assert next_steps(accounts_of(ALL_DONE), FOLDER) == ()
+
+
+def test_the_next_commands_are_exact_and_can_be_pasted() -> None:
+    steps = next_steps(accounts_of(MIXED, problems=1), FOLDER)
+    assert [step.command for step in steps] == [
+        f"enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
+        f"enroll-batch run {FOLDER}/failed.csv -c 'configs/may plan.yaml'",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("state", [State.PLANNING, State.PLANNED, State.SENDING, State.STOPPED])
+def test_a_run_that_is_not_finished_is_resumed(state: State) -> None:
+    steps = next_steps(accounts_of(MIXED, state), Path("my runs/one"))
+    assert steps[0].command == "enroll-batch resume 'my runs/one'"
+    assert len(steps) == 2
+
+
+def test_an_upload_that_cannot_be_sent_is_mended_not_resumed() -> None:
+    steps = next_steps(accounts_of(tallies_of({}), State.STOPPED, "input", problems=9), FOLDER)
+    assert [step.command for step in steps] == [None]
+    assert steps[0].text.startswith("Mend the rows")
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "text"),
+    [
+        (0, 0, "0 %"), (0, 9, "0 %"), (9, 9, "100 %"), (1, 3, "33.3 %"), (1, 1_000_000, "< 0.1 %"),
+        (999_999, 1_000_000, "> 99.9 %"), (999, 1_000, "99.9 %"),
+    ],
+)  # fmt: skip
+def test_a_share_never_rounds_something_away(count: int, total: int, text: str) -> None:
+    assert share_text(count, total) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (4.24, "4.2 s"), (185, "3 min 5 s"), (30_000, "8 h 20 min")]
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+def test_the_chat_summary_is_about_ten_lines() -> None:
+    text = summary_markdown(accounts_of(MIXED, problems=1), FOLDER)
+    assert len([line for line in text.splitlines() if line]) <= 10
+    assert "**enroll-batch 20251122T100000Z-may: finished, exit code 5**" in text
+    assert "- outcomes: 970 enrolled, 29 invalid user, 1 in doubt" in text
+    assert "- sent: 1,000 attempts, 0 of them retries, in 30.0 s (33.3 per second)" in text
+
+
+def test_nothing_but_commands_and_paths_is_wider_than_a_terminal(reported: Reported) -> None:
+    folder, accounts = reported(stop_text="a long reason " * 20, state="stopped", stop_reason="fault")
+    lines = closing_table(accounts, folder, lambda *_: "Look at the message, correct the row and send it again. " * 3)
+    wide = [line for line in lines if len(line) > WIDTH]
+    assert all(str(folder) in line for line in wide)
+    assert not [line for line in lines if line != line.rstrip()]
+
+
+def test_the_closing_table_reads_well() -> None:
+    tallies = tallies_of({Outcome.ENROLLED: 970, Outcome.INVALID_USER: 30}, duplicates=1)
+    assert closing_table(accounts_of(tallies, problems=1), FOLDER, plain_advice) == [
+        "Run 20251122T100000Z-may",
+        "  Finished: 970 of 1,000 requests done, 30 need work. Not sent: 1 row with",
+        "  problems.",
+        "",
+        "Accounts",
+        "  rows read = blank + with problems + planned     11 = 0 + 1 + 10",
+        "  expanded = unique + duplicates + contradicted   1,001 = 1,000 + 1 + 0",
+        "  unique = sum over outcomes                      1,000 = 1,000",
+        "  attempts = first attempts + retries             1,000 = 1,000 + 0",
+        "  sum over outcomes = sum by target and cycle     1,000 = 1,000",
+        "  open requests of a finished run = none          0 = 0",
+        "",
+        "Outcome                 requests     share  what to do",
+        "enrolled                     970    97.0 %  advice for enrolled None",
+        "invalid user                  30     3.0 %  advice for invalid_user None",
+        "",
+        f"Files in {FOLDER}",
+        "  succeeded.csv         970 requests",
+        "  already_enrolled.csv  0 requests",
+        "  invalid_user.csv      30 requests",
+        "  failed.csv            0 requests",
+        "  rejected_rows.csv     1 row with problems, 1 duplicate, 0 contradicted",
+        "                        requests",
+        "  report.html, reconciliation.xlsx, annotated.xlsx, summary.json",
+        "",
+        "Next",
+        "  Correct the customers in invalid_user.csv, then send them:",
+        f"    enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
+        "  Mend the rows that were not sent and run them as a new file: rejected_rows.csv",
+        "  says what is wrong with which cell, and annotated.xlsx shows it in your own",
+        "  rows.",
+    ]

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+from typing import TYPE_CHECKING
+
+import openpyxl
+import pytest
+import python_calamine
+
+from batch.errors import EnrollBatchError
+from batch.model import Outcome
+from batch.report import workbook
+from batch.report.cells import book
+from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS
+from batch.report.workbook import SHEET_OF
+from tests.report.conftest import write_again
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from openpyxl.cell import Cell
+
+    from batch.report.reconcile import Accounts
+
+    Reported = Callable[..., tuple[Path, Accounts]]
+
+SHEETS = [
+    "Summary", "By target and cycle", "Succeeded", "Already enrolled", "Invalid users", "Failures", "In doubt",
+    "Not sent", "Rejected rows",
+]  # fmt: skip
+
+
+def cells_of(path: Path) -> Iterator[Cell]:
+    for sheet in openpyxl.load_workbook(path).worksheets:
+        for row in sheet.iter_rows():
+            yield from row  # type: ignore[misc]
+
+
+def test_there_is_a_sheet_for_each_kind_of_outcome(reported: Reported) -> None:
+    folder, _ = reported()
+    opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    assert opened.sheetnames == SHEETS
+    assert set(SHEET_OF.values()) == set(SHEETS[2:-1])
+    outcomes = {
+        sheet.title: [row[OUTCOME_COLUMNS.index("outcome")] for row in sheet.iter_rows(min_row=2, values_only=True)]
+        for sheet in opened.worksheets[2:-1]
+    }
+    assert outcomes["Succeeded"] == ["enrolled", "unenrolled"]
+    assert outcomes["In doubt"] == ["in_doubt"]
+    assert sorted(name for names in outcomes.values() for name in names) == sorted(Outcome)
+
+
+@pytest.mark.parametrize("name", ["reconciliation.xlsx", "annotated.xlsx"])
+def test_no_cell_is_a_formula_or_a_link(reported: Reported, name: str) -> None:
+    folder, _ = reported()
+    cells = list(cells_of(folder / name))
+    assert {cell.data_type for cell in cells} <= {"s", "n", "d", "b"}
+    assert not [cell for cell in cells if cell.hyperlink]
+    assert any(cell.value == "=SUM(A1)" and cell.data_type == "s" for cell in cells)
+    with zipfile.ZipFile(folder / name) as archive:
+        sheets = [member for member in archive.namelist() if "worksheets/" in member]
+        assert not [member for member in sheets if b"<f>" in archive.read(member)]
+
+
+def test_a_sheet_has_the_columns_and_values_of_its_csv(reported: Reported) -> None:
+    folder, _ = reported()
+    sheet = openpyxl.load_workbook(folder / "reconciliation.xlsx")["Failures"]
+    header, *rows = sheet.iter_rows(values_only=True)
+    assert header == (*OUTCOME_COLUMNS, "Region", "input_Outcome", "Note")
+    row = dict(zip(header, rows[0], strict=True))
+    assert (row["customer_id"], row["initial_balance"], row["outcome"]) == (345651205, 0, "value_not_applied")
+    assert row["period_name"] == "=Cycle 2"
+    assert row["settled_at"] == dt.datetime(2025, 11, 22, 10, 0, 2)  # noqa: DTZ001  # spreadsheets know no time zones
+    assert (row["reset_streak_status"], row["org_id"], row["reason"]) == (None, None, None)
+    streak = dict(zip(header, rows[-1], strict=True))
+    assert (streak["outcome"], streak["reset_streak_status"], streak["Note"]) == ("unrecognised", True, "'16")
+
+
+def test_another_reader_sees_the_same(reported: Reported) -> None:
+    folder, _ = reported()
+    opened = python_calamine.CalamineWorkbook.from_path(folder / "reconciliation.xlsx")
+    assert opened.sheet_names == SHEETS
+    rejected = opened.get_sheet_by_name("Rejected rows").to_python()
+    assert tuple(rejected[0][: len(REJECTED_COLUMNS)]) == REJECTED_COLUMNS
+    assert [row[5] for row in rejected[1:]] == [
+        "digits_lost", "not_text", "duplicate", "contradiction", "contradiction",
+    ]  # fmt: skip
+
+
+def test_an_id_that_a_spreadsheet_would_round_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "ids.xlsx"
+    values = [999_999_999_999_999, 9_223_372_036_854_775_807, "050672", "1e5", 0.1, float("nan"), True, None, ""]
+    with book(path, 0) as opened:
+        sheet = opened.add_sheet("ids")
+        for column, value in enumerate(values):
+            opened.write(sheet, 0, column, value)
+    (row,) = openpyxl.load_workbook(path)["ids"].iter_rows(values_only=True)
+    assert row[:7] == (999_999_999_999_999, "9223372036854775807", "050672", "1e5", 0.1, "nan", True)
+    assert openpyxl.load_workbook(path)["ids"]["A1"].number_format == "0"
+
+
+def test_awkward_texts_come_back_from_a_cell(tmp_path: Path) -> None:
+    path = tmp_path / "awkward.xlsx"
+    values = ["a\x01b", "_x0041_", "<b>&amp;", " blanks ", "日本 😀", "two\nlines", "half \ud83d"]
+    with book(path, 0) as opened:
+        sheet = opened.add_sheet("x")
+        for row, value in enumerate(values):
+            opened.write(sheet, row, 0, value)
+    read = [row[0] for row in python_calamine.CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()]
+    assert read == [*values[:-1], "half \\ud83d"]
+
+
+def test_a_full_sheet_holds_the_first_rows_and_the_summary_says_how_many_there_are(
+    reported: Reported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbook, "SHEET_ROWS", 3)
+    folder, _ = reported()
+    opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    assert opened["Failures"].max_row == 4
+    assert opened["Rejected rows"].max_row == 4
+    lines = {row[0]: row for row in opened["Summary"].iter_rows(values_only=True)}
+    assert lines["Failures"] == ("Failures", 3, 10, None, None, "failed.csv")
+    assert lines["Rejected rows"] == ("Rejected rows", 3, 5, None, None, "rejected_rows.csv")
+    assert lines["In doubt"] == ("In doubt", 1, 1, None, None, "failed.csv")
+
+
+def test_subtotals_by_target_and_cycle_add_up(reported: Reported) -> None:
+    folder, accounts = reported()
+    sheet = openpyxl.load_workbook(folder / "reconciliation.xlsx")["By target and cycle"]
+    header, *rows = sheet.iter_rows(values_only=True)
+    assert header == ("target", "cycle", *(outcome.value for outcome in Outcome), "requests")
+    assert [row[:2] for row in rows] == [
+        ("milestone 29463/5512", "PERIOD_G_29463_1"), ("milestone 29463/5512", "=Cycle 2"),
+        ("streak 29463/77, org 50672", "(none)"), ("milestone 29463/5512, unenroll", "(none)"),
+    ]  # fmt: skip
+    assert sum(int(str(row[-1])) for row in rows) == accounts.tallies.unique
+
+
+def test_the_summary_has_a_native_chart_and_sheets_have_filters_and_frozen_headers(reported: Reported) -> None:
+    folder, _ = reported()
+    opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    with zipfile.ZipFile(folder / "reconciliation.xlsx") as archive:
+        assert "xl/charts/chart1.xml" in archive.namelist()
+    for sheet in opened.worksheets[2:]:
+        assert sheet.freeze_panes == "B2"
+        assert sheet.auto_filter.ref
+
+
+def test_a_failure_on_the_way_leaves_the_old_workbook_and_no_temporary_files(tmp_path: Path) -> None:
+    path = tmp_path / "old.xlsx"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), book(path, 0) as opened:
+        opened.write(opened.add_sheet("x"), 0, 0, 1 / 0)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_workbook_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(EnrollBatchError, match="cannot be written"), book(tmp_path / "gone" / "x.xlsx", 0) as opened:
+        opened.add_sheet("x")
+
+
+def test_the_same_ledger_gives_the_same_workbook(reported: Reported) -> None:
+    folder, _ = reported()
+    before = (folder / "reconciliation.xlsx").read_bytes()
+    write_again(folder)
+    assert (folder / "reconciliation.xlsx").read_bytes() == before
