@@ -17,6 +17,7 @@ WHOSE: Final = {
     Speaks.REQUEST: "this request",
     Speaks.PERIOD: "the cycle",
     Speaks.TARGET: "the target",
+    Speaks.GROUP: "the target group",
     Speaks.RUN: "the whole run",
 }
 """For whom a code speaks, in words for people."""
@@ -102,9 +103,16 @@ REASONS: Final[dict[tuple[Outcome, str], str]] = {
     (Outcome.IN_DOUBT, Reason.ENROLLED_VALUE_UNKNOWN): (
         "The customer is enrolled; look up whether the balance or reset is set. If not, unenroll and send it again."
     ),
-    (Outcome.NOT_SENT, "quarantine"): (
-        "This target or cycle was refused several times in a row. Correct the config, then rerun with it."
+    (Outcome.NOT_SENT, "quarantined_period"): (
+        "This cycle was refused several times in a row. Correct its name, then run failed.csv with it."
     ),
+    (Outcome.NOT_SENT, "quarantined_target"): (
+        "This target was refused several times in a row. Correct the config, then run failed.csv with it."
+    ),
+    (Outcome.NOT_SENT, "quarantined_group"): (
+        "This target group was refused several times in a row. Correct the config, then run failed.csv with it."
+    ),
+    (Outcome.NOT_SENT, StopReason.CANARY): "The canary is done. Look at how it went, then resume the run.",
     (Outcome.NOT_SENT, "deadline"): "The time was up. Resume the run.",
     (Outcome.NOT_SENT, StopReason.SIGNAL): "The run was interrupted. Resume it.",
     (Outcome.NOT_SENT, StopReason.LIMIT): "The limit of this invocation was reached. Resume the run.",

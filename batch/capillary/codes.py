@@ -23,7 +23,7 @@ LONGEST_HOLD_S: Final = 3600.0
 """Source: our choice, because a typing error in a server's Retry-After must not cost a night."""
 
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
-_WIDTH: Final = {Speaks.REQUEST: 0, Speaks.PERIOD: 1, Speaks.TARGET: 2, Speaks.RUN: 3}
+_WIDTH: Final = {Speaks.REQUEST: 0, Speaks.PERIOD: 1, Speaks.TARGET: 2, Speaks.GROUP: 3, Speaks.RUN: 4}
 
 
 class Reason(StrEnum):

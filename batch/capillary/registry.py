@@ -69,7 +69,7 @@ _ENTRIES: Final = (
     Code(310019, Outcome.PERIOD_NOT_FOUND, Speaks.PERIOD, "the target has no such cycle",
          "Check the cycle's name, to the letter, against the target group; then rerun with the corrected config.",
          _ENROLL, settles_anyway=True, only=Action.ENROLL),
-    Code(310017, Outcome.TARGET_NOT_FOUND, Speaks.TARGET, "the target group does not exist or is deactivated",
+    Code(310017, Outcome.TARGET_NOT_FOUND, Speaks.GROUP, "the target group does not exist or is deactivated",
          _CHECK_TARGET, _ENROLL),
     Code(310018, Outcome.TARGET_NOT_FOUND, Speaks.TARGET, "the target does not exist", _CHECK_TARGET, _ENROLL),
     Code(310079, Outcome.TARGET_NOT_FOUND, Speaks.TARGET, "the target is not of this target group", _CHECK_TARGET,

@@ -15,17 +15,12 @@ from batch.commands.resume import resume
 from batch.commands.run import run
 from batch.commands.sandbox import sandbox
 from batch.commands.status import status
-from batch.errors import EnrollBatchError
+from batch.errors import EXIT_CODES, EnrollBatchError
 
-_EPILOG = """\b
+_CODES = "\n".join(f"  {code:>2}  {meaning}" for code, meaning in EXIT_CODES.items())
+_EPILOG = f"""\b
 Exit codes:
-   0  all done                          7  stopped (signal, --limit, API silent);
-   1  our own fault                        `resume` goes on
-   2  usage or config                   8  another process works on this run
-   3  input refused, nothing sent       9  canary done, waiting for a word
-   4  some rows or requests need work  10  access or scope refused
-   5  some requests in doubt           11  the accounts do not balance
-   6  stopped by a guard
+{_CODES}
 
 \b
 First steps:

@@ -15,9 +15,10 @@ from batch.commands.options import check_rate, config_option, read_settings, sen
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder; must hold no run yet."
 )
+@click.option("--canary", type=click.IntRange(0), metavar="N", help="Send a sample of N requests first, then stop.")
 @sending_options
 def run(
-    inputs: tuple[Path, ...], config: Path, run_dir: Path | None, *, yes: bool, rate: str | None,
+    inputs: tuple[Path, ...], config: Path, run_dir: Path | None, canary: int | None, *, yes: bool, rate: str | None,
     concurrency: int | None, limit: int | None, as_json: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Read INPUT (CSV or Excel), send one request per customer and cycle, and report.
@@ -35,7 +36,7 @@ def run(
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     settings = read_settings(config, with_secrets=True)
-    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency)
+    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, canary=canary)
     require_a_way_to_confirm(settings, yes=yes)
     with new_run(config, settings, inputs, overrides, run_dir, "run") as opened:
         totals = plan(opened, inputs)

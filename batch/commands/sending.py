@@ -34,6 +34,10 @@ class Voice:
         if not self.quiet:
             click.echo("\n".join(lines), err=self.as_json)
 
+    def event(self, line: str) -> None:
+        """Say what happens while sending."""
+        click.echo(line, err=True)
+
     def plan(self, found: Preview, rate: Rate | None) -> None:
         """Say what was found in the upload."""
         from batch.commands.words import plan_lines
@@ -86,10 +90,16 @@ def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
     from batch.commands.progress import show_progress
     from batch.run.sending import send
 
-    send(run, limit=limit, watch=None if voice.quiet else show_progress)
-    accounts = close_run(run)
-    voice.closing(run.folder, accounts)
-    sys.exit(accounts.exit_code)
+    watch = None if voice.quiet else show_progress
+    show = voice.event if voice.verbose else None
+    while True:
+        stop = send(run, limit=limit, watch=watch, show=show)
+        accounts = close_run(run)
+        voice.closing(run.folder, accounts)
+        if not (stop and stop.reason is StopReason.CANARY and sys.stdin.isatty()):
+            sys.exit(accounts.exit_code)
+        if not click.confirm("The canary is done. Send the rest?", err=True):
+            sys.exit(accounts.exit_code)
 
 
 def close_run(run: OpenRun) -> Accounts:

@@ -40,7 +40,6 @@ _NOT_YET: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "campaign.on_cascade": (lambda on_cascade: on_cascade != "report", "write report"),
     "pacing.window": (lambda window: window is not None, "remove it and start the run at that hour"),
     "retry.in_doubt": (lambda in_doubt: in_doubt == "verify", "write resend or leave"),
-    "guard.canary": (lambda canary: canary > 0, "write 0 and try a small file first"),
     "ledger": (lambda ledger: ledger != "sqlite", "write sqlite"),
     "inbox": (lambda inbox: inbox is not None, "remove it"),
     "notify": (bool, "remove it"),

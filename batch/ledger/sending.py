@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
-from batch.model import Action, Chunk, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, Tells
+from batch.model import Action, Chunk, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, Speaks, Tells, Verdict
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from batch.ledger.sqlite import SqliteLedger
     from batch.model import Entries, Intent, Result
+
+
+_NO_LIMIT = 2**62
+_MOST_CANARIES = 10_000
 
 
 class SendingLedger:
@@ -59,13 +63,14 @@ class SendingLedger:
             connection.execute("UPDATE chunk SET state = 'ready', owner = NULL WHERE state = 'claimed'")
         return len(dangling)
 
-    def claim_chunk(self) -> Chunk | None:
-        """Claim the next chunk that is not done, or return None when there is none."""
+    def claim_chunk(self, up_to: int | None = None) -> Chunk | None:
+        """Claim the next chunk that is not done, or return None when there is none; `up_to`: none beyond that one."""
         with self._ledger.transaction() as connection:
             row = connection.execute(
                 "UPDATE chunk SET state = 'claimed', owner = ?, fence = fence + 1"
-                " WHERE chunk_no = (SELECT min(chunk_no) FROM chunk WHERE state = 'ready') RETURNING chunk_no, fence",
-                (self._owner,),
+                " WHERE chunk_no = (SELECT min(chunk_no) FROM chunk WHERE state = 'ready' AND chunk_no <= ?)"
+                " RETURNING chunk_no, fence",
+                (self._owner, _NO_LIMIT if up_to is None else up_to),
             ).fetchone()
         return Chunk(*row) if row else None
 
@@ -114,6 +119,45 @@ class SendingLedger:
                 maybe_applied,
             ) in rows
         ]
+
+    def canary(self, request_count: int) -> tuple[frozenset[int], int]:
+        """Choose customers for a sample: all that is needed to cover each scope and period, and the first ones.
+
+        Returns the customers, with at least `request_count` requests where there are so many, and their last chunk.
+        """
+        rows = self._ledger.read(
+            "SELECT l.customer, l.chunk_no, (SELECT count(*) FROM request r WHERE r.customer = l.customer AND NOT"
+            " r.contradicted), l.customer IN (SELECT customer FROM request WHERE request_no IN (SELECT min(request_no)"
+            " FROM request WHERE NOT contradicted GROUP BY scope_no, period_no)) AS needed"
+            " FROM lane l ORDER BY needed DESC, l.lane_no LIMIT ?",
+            _MOST_CANARIES,
+        )
+        chosen: set[int] = set()
+        found = last_chunk = 0
+        for customer, chunk_no, count, needed in rows:
+            if not needed and found >= request_count:
+                break
+            chosen.add(customer)
+            found += count
+            last_chunk = max(last_chunk, chunk_no)
+        return frozenset(chosen), last_chunk
+
+    def quarantined(self) -> list[tuple[EnrollmentRequest, Verdict]]:
+        """Return, for each scope that was closed before, one request that was left out, with its verdict."""
+        rows = self._ledger.read(
+            "SELECT s.action, s.kind, s.org_id, s.target_group_id, s.target_id, p.name, o.reason, o.error_code,"
+            " o.error_message, min(o.request_no) FROM outcome o JOIN request r USING (request_no)"
+            " JOIN scope s USING (scope_no) LEFT JOIN period p USING (period_no)"
+            " WHERE o.outcome = 'not_sent' GROUP BY r.scope_no, r.period_no, o.reason"
+        )
+        closed = []
+        for action, kind, *ids, period, reason, code, text, _ in rows:
+            speaks = Speaks(reason.rpartition("_")[2])
+            verdict = Verdict(
+                Outcome.NOT_SENT, settled=True, reason=reason, speaks=speaks, error_code=code, error_message=text
+            )
+            closed.append((EnrollmentRequest(Scope(Action(action), Kind(kind), *ids), 0, period), verdict))
+        return closed
 
     def open_count(self) -> int:
         """Return how many unique requests have no outcome yet."""

@@ -38,6 +38,7 @@ STOP_EXIT_CODES = {
     StopReason.SIGNAL: 7,
     StopReason.LIMIT: 7,
     StopReason.GUARD: 6,
+    StopReason.CANARY: 9,
     StopReason.REFUSED: 10,
     StopReason.SILENT: 7,
     StopReason.FAULT: 1,
@@ -129,6 +130,11 @@ class Accounts:
     def count(self, group: Group) -> int:
         """Return how many requests have an outcome of `group`."""
         return sum(count for outcome, count in self.tallies.outcomes.items() if GROUP_OF[outcome] is group)
+
+    @property
+    def was_processed_before(self) -> bool:
+        """Whether so many were enrolled already that the same file was probably sent before."""
+        return self.tallies.outcomes[Outcome.ALREADY_ENROLLED] > 0.9 * self.tallies.unique
 
     def lines(self, name: str) -> int:
         """Return how many requests belong into the outcome file `name`."""

@@ -22,6 +22,7 @@ STOPS = {
     StopReason.SIGNAL: "by a signal",
     StopReason.LIMIT: "by --limit",
     StopReason.GUARD: "by a guard",
+    StopReason.CANARY: "after the canary, and waits for a word",
     StopReason.REFUSED: "because the API refuses access or scope for the whole run",
     StopReason.SILENT: "because the API does not answer",
     StopReason.FAULT: "by a fault of the program or the machine",
@@ -104,6 +105,10 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
     if accounts.run.state is not State.FINISHED:
         return (*_resume_steps(accounts, folder), *_row_steps(accounts))
     steps = []
+    if accounts.was_processed_before:
+        steps.append(
+            Step("More than nine in ten customers were enrolled already: this file may have been processed before.")
+        )
     if accounts.lines("invalid_user.csv"):
         steps.append(
             Step(

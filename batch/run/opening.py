@@ -13,7 +13,7 @@ import re
 import socket
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,11 @@ class Overrides:
 
     rate: str | None = None
     concurrency: int | None = None
+    canary: int | None = None
+
+    def canary_of(self, settings: Settings) -> int:
+        """Return how many requests go first as a sample, 0 for none."""
+        return settings.guard.canary if self.canary is None else self.canary
 
     def rate_of(self, settings: Settings) -> Rate | None:
         """Return the rate in force, None for no limit."""
@@ -47,7 +52,8 @@ class Overrides:
 
     def over(self, earlier: Overrides) -> Overrides:
         """Return these overrides, with the earlier ones where these say nothing."""
-        return Overrides(self.rate or earlier.rate, self.concurrency or earlier.concurrency)
+        canary = earlier.canary if self.canary is None else self.canary
+        return Overrides(self.rate or earlier.rate, self.concurrency or earlier.concurrency, canary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ def new_run(
         config_path=str(config.absolute()),
         config_text=read_config(config),
         working_dir=str(Path.cwd()),
-        overrides=json.dumps({"rate": overrides.rate, "concurrency": overrides.concurrency}),
+        overrides=json.dumps(asdict(overrides)),
         base_url=settings.api.base_url,
         created_at=time.time_ns(),
     )

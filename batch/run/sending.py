@@ -20,11 +20,13 @@ from batch.capillary.codes import judge
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
+from batch.run.run_log import RunLog
 from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
 from batch.sending.pacing import Pacer
 from batch.sending.pool import Pool
+from batch.sending.quarantine import Quarantines
 from batch.sending.retry import InDoubt, RetryRules
 from batch.sending.throttle import Speed
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from batch.config import Settings
     from batch.run.opening import OpenRun
 
+CANARY_DONE = "canary"
+"""The event that says so; after it a resume sends the rest."""
+
 Watch = Callable[[Pool, int], Awaitable[None]]
 """Shows progress: given the pool and the number of open requests; runs beside the pool and is cancelled at its end."""
 
@@ -43,8 +48,10 @@ Watch = Callable[[Pool, int], Awaitable[None]]
 class LedgerThread:
     """The pool's Recorder: the ledger on a thread of its own, so that a slow disk never delays a start."""
 
-    def __init__(self, ledger: SendingLedger) -> None:
+    def __init__(self, ledger: SendingLedger, log: RunLog, up_to_chunk: int | None = None) -> None:
         self._ledger = ledger
+        self._log = log
+        self._up_to_chunk = up_to_chunk
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     async def claim(self) -> tuple[Chunk, list[OpenRequest]] | None:
@@ -52,36 +59,51 @@ class LedgerThread:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._claim)
 
     def _claim(self) -> tuple[Chunk, list[OpenRequest]] | None:
-        chunk = self._ledger.claim_chunk()
+        chunk = self._ledger.claim_chunk(self._up_to_chunk)
         return (chunk, self._ledger.open_requests(chunk)) if chunk else None
 
     async def write(self, entries: Entries) -> None:
         """Write durably, all or nothing."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._ledger.write, entries, time.time_ns())
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, entries)
+
+    def _write(self, entries: Entries) -> None:
+        self._ledger.write(entries, time.time_ns())
+        self._log.write(entries.events)
 
     def close(self) -> None:
         """Wait for what is being written."""
         self._thread.shutdown()
 
 
-def send(run: OpenRun, *, limit: int | None = None, watch: Watch | None = None) -> Stop | None:
+def send(
+    run: OpenRun, *, limit: int | None = None, watch: Watch | None = None, show: Callable[[str], None] | None = None
+) -> Stop | None:
     """Send what is open, until nothing is or something stops it; return why it stopped, or None.
+
+    `limit`: at most so many requests. `show` gets each event as one line for people.
 
     Raises:
         LedgerFailed: nothing was sent after that.
     """
     began = time.monotonic_ns()
-    ledger = SendingLedger(run.ledger, owner=f"{run.folder.name}")
+    ledger = SendingLedger(run.ledger, owner=run.folder.name)
+    log = RunLog(run.folder, show)
     interrupted = ledger.take_over(time.time_ns())
     ((started_at, before_ns),) = run.ledger.read("SELECT started_at, sending_ns FROM run")
-    now = time.time_ns()
-    text = "sending" if started_at is None else f"resumed; {interrupted} requests in doubt from before"
-    ledger.write(Entries(events=[Event(now, "started" if started_at is None else "resumed", text)]), now)
+    if started_at is None:
+        _note(ledger, log, "started", f"{ledger.open_count()} requests to send")
+    else:
+        _note(ledger, log, "resumed", f"{ledger.open_count()} requests open, {interrupted} in doubt after a death")
     run.ledger.update_run(
-        state=State.SENDING.value, started_at=started_at or now, stop_reason=None, stop_text=None, exit_code=None
+        state=State.SENDING.value,
+        started_at=started_at or time.time_ns(),
+        stop_reason=None,
+        stop_text=None,
+        exit_code=None,
     )
     with api_of(run) as (address, credentials):
-        stop = asyncio.run(_send(run, ledger, address, credentials, limit=limit, watch=watch))
+        stop = asyncio.run(_send(run, ledger, log, address, credentials, limit=limit, watch=watch))
+    _note(ledger, log, "stopped" if stop else "finished", stop.text if stop else "every request has its outcome")
     run.ledger.update_run(
         state=(State.STOPPED if stop else State.FINISHED).value,
         stop_reason=stop.reason.value if stop else None,
@@ -92,29 +114,42 @@ def send(run: OpenRun, *, limit: int | None = None, watch: Watch | None = None) 
     return stop
 
 
+def _note(ledger: SendingLedger, log: RunLog, kind: str, text: str) -> None:
+    event = Event(time.time_ns(), kind, text)
+    ledger.write(Entries(events=[event]), event.at)
+    log.write([event])
+
+
 async def _send(
-    run: OpenRun, ledger: SendingLedger, address: Address, credentials: BasicAuth | OAuth, *, limit: int | None,
+    run: OpenRun,
+    ledger: SendingLedger,
+    log: RunLog,
+    address: Address,
+    credentials: BasicAuth | OAuth,
+    *,
+    limit: int | None,
     watch: Watch | None,
-) -> Stop | None:  # fmt: skip
+) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
+    canary, last_chunk = _canary(run, ledger)
     client = CapillaryClient(address, credentials, concurrency)
-    recorder = LedgerThread(ledger)
-    rate = run.overrides.rate_of(run.settings)
+    recorder = LedgerThread(ledger, log, last_chunk)
     pool = Pool(
         client,
         judge,
         recorder,
-        speed=_speed((rate.max_starts, rate.window_ns) if rate else None, concurrency, run.settings.pacing.adaptive),
+        speed=_speed(run),
         retry=_retry_rules(run.settings),
-        guards=_guards(run.settings, concurrency),
+        guards=_guards(run.settings, ledger, concurrency),
         concurrency=concurrency,
         random=random.random,
         limit=limit,
+        canary=canary,
     )
     watching = asyncio.ensure_future(watch(pool, ledger.open_count())) if watch else None
     try:
         with _signals_draining(pool):
-            return await pool.run()
+            stop = await pool.run()
     finally:
         if watching:
             watching.cancel()
@@ -122,12 +157,27 @@ async def _send(
                 await watching
         await client.aclose()
         recorder.close()
+    if stop is None and canary is not None:
+        _note(ledger, log, CANARY_DONE, f"{len(canary)} customers sent as a sample")
+        if ledger.open_count():
+            return Stop(StopReason.CANARY, f"the canary of {len(canary)} customers is done and waits for a word")
+    return stop
 
 
-def _speed(rate: tuple[int, int] | None, concurrency: int, adaptive: bool) -> Speed:
-    if not adaptive:
+def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None, int | None]:
+    """Return the customers of the sample that goes first, and its last chunk; None when there is none to send."""
+    wanted = run.overrides.canary_of(run.settings)
+    if not wanted or run.ledger.read("SELECT 1 FROM event WHERE kind = ?", CANARY_DONE):
+        return None, None
+    return ledger.canary(wanted)
+
+
+def _speed(run: OpenRun) -> Speed:
+    set_rate = run.overrides.rate_of(run.settings)
+    rate = (set_rate.max_starts, set_rate.window_ns) if set_rate else None
+    if not run.settings.pacing.adaptive:
         return Speed(Pacer(rate))
-    return Speed(Pacer(rate), AdaptiveRate(rate), AdaptiveConcurrency(concurrency))
+    return Speed(Pacer(rate), AdaptiveRate(rate), AdaptiveConcurrency(run.overrides.concurrency_of(run.settings)))
 
 
 def _retry_rules(settings: Settings) -> RetryRules:
@@ -135,7 +185,7 @@ def _retry_rules(settings: Settings) -> RetryRules:
     return RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt(retry.in_doubt))
 
 
-def _guards(settings: Settings, concurrency: int) -> Guards:
+def _guards(settings: Settings, ledger: SendingLedger, concurrency: int) -> Guards:
     return Guards(
         refusals=RunRefusals(),
         thresholds=Thresholds(settings.guard.stop_when, settings.guard.minimum),
@@ -144,6 +194,7 @@ def _guards(settings: Settings, concurrency: int) -> Guards:
             outage_ns=int(settings.retry.outage_s * 1e9),
             failures_to_doubt=max(10, 2 * concurrency),
         ),
+        quarantines=Quarantines(ledger.quarantined()),
     )
 
 

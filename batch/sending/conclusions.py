@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, StopReason, Tells, Verdict
 from batch.sending.adaptive import RetryBudget
+from batch.sending.quarantine import Quarantines  # noqa: TC001 - a dataclass names its types
 from batch.sending.throttle import Speed, Throttle
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Guards:
     refusals: RunRefusals[tuple[OpenRequest, Result]]
     thresholds: Thresholds
     reachability: Reachability
+    quarantines: Quarantines
 
 
 def now_ns() -> int:
@@ -109,8 +111,12 @@ class Conclusions:
         self._budget.settled()
         if self._lanes.settle(item):
             self._entries.finished_chunks.append(item.chunk)
+        if result.verdict.outcome is Outcome.NOT_SENT:
+            return
         if stop := self._guards.thresholds.observe(result.verdict.outcome):
             self._stop(stop)
+        if closed := self._guards.quarantines.observe(item.request, result.verdict):
+            self.event("quarantine", closed)
 
     def decide_pending(self, stop: Stop | None) -> None:
         """Settle refusals that were too few to speak for the run; leave them open when they did."""
@@ -124,6 +130,12 @@ class Conclusions:
                 self._entries.results.append(replace(result, settled=False, verdict=open_verdict))
             else:
                 self._settle(item, result)
+
+    def leave_out(self, item: OpenRequest, verdict: Verdict) -> None:
+        """Settle a request of a closed scope without sending it."""
+        self._lanes.advance(item)
+        now = time.time_ns()
+        self._settle(item, Result(item.request_no, item.chunk.fence, 0, verdict, True, None, now))
 
     def withdraw(self, item: OpenRequest) -> None:
         """Write down that the intent was not carried out: nothing left."""

@@ -49,13 +49,16 @@ class Pool:
         concurrency: int,
         random: Callable[[], float],
         limit: int | None = None,
+        canary: frozenset[int] | None = None,
     ) -> None:
+        """`limit`: send at most so many requests. `canary`: send only these customers, then stop for a word."""
         self._sender = sender
         self._judge = judge
         self._recorder = recorder
         self._pacer = speed.pacer
         self._guards = guards
         self._limit = limit
+        self._canary = canary
         self._begun: set[int] = set()
         self._idle = list(reversed(range(concurrency)))
         self._lanes = Lanes()
@@ -122,11 +125,9 @@ class Pool:
             await flushing
         if self._failure:
             raise self._failure
-        if self._beyond_limit:
+        if self._beyond_limit and self._canary is None:
             self.stop(Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent"))
         self._conclusions.decide_pending(self._stop)
-        if self._stop:
-            self._conclusions.event("stopped", self._stop.text)
         await self._flush()
         return self._stop
 
@@ -165,7 +166,7 @@ class Pool:
         return self._conclusions.throttle.places(idle, in_flight)
 
     async def _top_up(self) -> None:
-        while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._beyond_limit):
+        while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._is_enough):
             claimed = await self._recorder.claim()
             if claimed is None:
                 self._all_claimed = True
@@ -183,14 +184,23 @@ class Pool:
         batch: list[OpenRequest] = []
         while len(batch) < places and self._lanes.ready_count:
             item = self._lanes.take()
-            if self._within_limit(item):
+            if closed := self._guards.quarantines.closed_for(item.request):
+                self._conclusions.leave_out(item, closed)
+            elif self._within_limit(item):
                 batch.append(item)
             else:
                 self._beyond_limit = True
                 self._lanes.give_back(item)
         return batch
 
+    @property
+    def _is_enough(self) -> bool:
+        """Whether no further chunk is wanted. A canary wants every chunk that it is given: its customers' alone."""
+        return self._beyond_limit and self._canary is None
+
     def _within_limit(self, item: OpenRequest) -> bool:
+        if self._canary is not None and item.request.customer not in self._canary:
+            return False
         if self._limit is None or item.request_no in self._begun:
             return True
         if len(self._begun) >= self._limit:
