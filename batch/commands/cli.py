@@ -11,10 +11,12 @@ import click
 from batch import __version__
 from batch.commands.plan import plan
 from batch.commands.report import report
+from batch.commands.rerun import rerun
 from batch.commands.resume import resume
 from batch.commands.run import run
 from batch.commands.sandbox import sandbox
 from batch.commands.status import status
+from batch.commands.why import why
 from batch.errors import EXIT_CODES, EnrollBatchError
 
 _CODES = "\n".join(f"  {code:>2}  {meaning}" for code, meaning in EXIT_CODES.items())
@@ -48,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (plan, run, resume, report, status, sandbox):
+for command in (plan, run, resume, rerun, report, status, why, sandbox):
     cli.add_command(command)
 
 

@@ -34,7 +34,9 @@ def plan(inputs: tuple[Path, ...], config: Path, rate: str | None, run_dir: Path
 
     settings = read_settings(config, with_secrets=False)
     overrides = Overrides(rate=check_rate(rate))
-    with new_run(config, settings, inputs, overrides, run_dir, "plan") as run:
+    with new_run(
+        config, settings, overrides, name=inputs[0].stem, command="plan", run_dir=run_dir, inputs=inputs
+    ) as run:
         totals = write_plan(run, inputs)
         accounts = report(run.folder)
         click.echo("\n".join(plan_lines(preview(run), overrides.rate_of(settings))))

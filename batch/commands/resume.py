@@ -26,7 +26,7 @@ def resume(
     from batch.errors import UsageError
     from batch.model import State
     from batch.run.opening import Overrides, existing_run, find_run
-    from batch.run.planning import check_problems, preview
+    from batch.run.planning import check_problems, plan_again, preview
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     folder = find_run(name, report_dir)
@@ -35,10 +35,12 @@ def resume(
         state = opened.ledger.state
         if state is State.FINISHED:
             raise UsageError(f"{folder}: this run is finished; `enroll-batch report {folder}` writes its report again")
-        if state is State.PLANNING:
-            raise UsageError(f"{folder}: this run died while planning, before anything was sent; run its upload again")
         require_a_way_to_confirm(opened.settings, yes=yes)
+        if state is State.PLANNING:
+            plan_again(opened)
         found = preview(opened)
+        if state is State.PLANNING:
+            voice.plan(found, opened.overrides.rate_of(opened.settings))
         check_problems(opened, found.totals)
         confirm(opened, found, yes=yes)
         send_and_report(opened, voice, limit=limit)

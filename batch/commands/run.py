@@ -15,11 +15,12 @@ from batch.commands.options import check_rate, config_option, read_settings, sen
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder; must hold no run yet."
 )
+@click.option("--again", is_flag=True, help="Send a file once more that was sent before.")
 @click.option("--canary", type=click.IntRange(0), metavar="N", help="Send a sample of N requests first, then stop.")
 @sending_options
 def run(
-    inputs: tuple[Path, ...], config: Path, run_dir: Path | None, canary: int | None, *, yes: bool, rate: str | None,
-    concurrency: int | None, limit: int | None, as_json: bool, verbose: bool, quiet: bool,
+    inputs: tuple[Path, ...], config: Path, run_dir: Path | None, *, canary: int | None, again: bool, yes: bool,
+    rate: str | None, concurrency: int | None, limit: int | None, as_json: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Read INPUT (CSV or Excel), send one request per customer and cycle, and report.
 
@@ -31,6 +32,7 @@ def run(
     from batch.commands.sending import Voice, close_run, confirm, require_a_way_to_confirm, send_and_report
     from batch.errors import InputRefused
     from batch.model import State, StopReason
+    from batch.run.earlier import refuse_if_sent_before
     from batch.run.opening import Overrides, new_run
     from batch.run.planning import check_problems, plan, preview
 
@@ -38,7 +40,11 @@ def run(
     settings = read_settings(config, with_secrets=True)
     overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, canary=canary)
     require_a_way_to_confirm(settings, yes=yes)
-    with new_run(config, settings, inputs, overrides, run_dir, "run") as opened:
+    if not again:
+        refuse_if_sent_before(settings, inputs, run_dir.absolute().parent if run_dir else Path(settings.report.dir))
+    with new_run(
+        config, settings, overrides, name=inputs[0].stem, command="run", run_dir=run_dir, inputs=inputs
+    ) as opened:
         totals = plan(opened, inputs)
         found = preview(opened)
         voice.plan(found, overrides.rate_of(settings))

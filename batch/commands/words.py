@@ -36,10 +36,12 @@ def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
         f"{totals.rows_blank:>10,}  blank",
         f"{totals.rows_with_problems:>10,}  with problems",
         f"{totals.rows_planned:>10,}  planned, expanded into {totals.expanded:,} requests",
-        f"{totals.duplicates:>10,}  repeats of the same request, sent once",
-        f"{totals.contradicted:>10,}  contradicted requests, none of them sent",
-        f"{totals.unique:>10,}  requests to send",
     ]
+    if totals.duplicates:
+        lines.append(f"{totals.duplicates:>10,}  repeats of the same request, sent once")
+    if totals.contradicted:
+        lines.append(f"{totals.contradicted:>10,}  contradicted requests, none of them sent")
+    lines.append(f"{totals.unique:>10,}  requests to send")
     if found.problems:
         lines += ["", "Rows and requests that are not sent, by kind (all of them: rejected_rows.csv):"]
         lines += [f"{count:>10,}  {kind.replace('_', ' ')}" for kind, count in found.problems]
@@ -56,8 +58,8 @@ def _request(request: EnrollmentRequest) -> str:
     asks = [] if request.initial_balance is None else [f"initial balance {request.initial_balance}"]
     asks += ["reset"] if request.reset_streak_status else []
     org = [f"org {scope.org_id}"] if scope.org_id else []
-    where = [request.period or "", f"group {scope.target_group_id} target {scope.target_id}", *org]
-    return f"{scope.action} {request.customer} {', '.join(filter(None, [*where, *asks]))}"
+    target = f"target {scope.target_group_id}/{scope.target_id}"
+    return f"{scope.action} {request.customer}: {', '.join(filter(None, [request.period, *asks, target, *org]))}"
 
 
 def _time_needed(requests: int, rate: Rate | None) -> str:
@@ -83,7 +85,9 @@ def status_lines(runs: Iterable[RunStatus]) -> list[str]:
         state = run.state.value if run.state else "unreadable"
         settled = f"{run.settled:,}/{run.unique:,}"
         exit_code = "" if run.exit_code is None else str(run.exit_code)
-        lines.append(f"{_short(run.run_id):<44} {state:<9} {settled:>13}  {'now' if run.working else exit_code}")
+        lines.append(
+            f"{_short(run.run_id):<44} {state:<9} {settled:>13}  {'now' if run.working else exit_code}".rstrip()
+        )
         if run.text:
             lines += textwrap.wrap(run.text, WIDTH, initial_indent="    ", subsequent_indent="    ")
         elif not run.working and run.state and run.state.value in {"sending", "planning"}:

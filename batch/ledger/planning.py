@@ -104,7 +104,7 @@ class PlanWriter:
             self._request_no += 1
             self._requests.append((
                 self._request_no, request.customer, self._scope_no(request.scope), self._period_no(request.period),
-                self._row_no, request.initial_balance, int(request.reset_streak_status),
+                self._row_no, request.initial_balance, int(request.reset_streak_status), int(request.doubtful),
             ))  # fmt: skip
         for note in notes:
             self._notes.setdefault(note, [0, self._row_no])[0] += 1
@@ -154,8 +154,8 @@ def _insert_requests(connection: sqlite3.Connection, requests: list[tuple[object
     if not requests:
         return
     connection.executemany(
-        "INSERT INTO request (request_no, customer, scope_no, period_no, row_no, initial_balance, reset)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (customer, scope_no, period_no) DO NOTHING",
+        "INSERT INTO request (request_no, customer, scope_no, period_no, row_no, initial_balance, reset, doubtful)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (customer, scope_no, period_no) DO NOTHING",
         requests,
     )
     kept = {no for (no,) in connection.execute("SELECT request_no FROM request WHERE request_no >= ?", requests[0][:1])}
@@ -175,11 +175,13 @@ _HINTS = {
 
 
 def _insert_repeat(connection: sqlite3.Connection, request: tuple[object, ...]) -> None:
-    _, customer, scope_no, period_no, row_no, balance, reset = request
+    _, customer, scope_no, period_no, row_no, balance, reset, doubtful = request
     first_no, first_balance, first_reset = connection.execute(
         "SELECT request_no, initial_balance, reset FROM request WHERE customer = ? AND scope_no = ? AND period_no = ?",
         (customer, scope_no, period_no),
     ).fetchone()
+    if doubtful:
+        connection.execute("UPDATE request SET doubtful = 1 WHERE request_no = ?", (first_no,))
     same = (balance, reset) == (first_balance, first_reset)
     problem = Problem.DUPLICATE if same else Problem.CONTRADICTION
     value = _what_is_asked(connection, period_no, balance, reset)

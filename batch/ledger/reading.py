@@ -71,6 +71,9 @@ UPDATE unsettled SET outcome = iif(t.tells = 'may_be_applied', 'in_doubt', t.out
 UPDATE unsettled SET outcome = 'in_doubt', reason = 'interrupted', http_status = NULL, error_code = NULL,
         error_message = '', api_request_id = ''
     WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM interrupted);
+UPDATE unsettled SET outcome = 'in_doubt', reason = 'in_doubt_before', http_status = NULL, error_code = NULL,
+        error_message = '', api_request_id = ''
+    WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM request WHERE doubtful);
 UPDATE unsettled SET outcome = 'not_sent', reason = coalesce((SELECT stop_reason FROM run), '') WHERE outcome IS NULL;
 """
 """How a request without an outcome stands: in doubt where an attempt may have been applied or left no trace but its
@@ -261,6 +264,20 @@ class LedgerReader:
             )
         return Tallies(outcomes=outcomes, subtotals=subtotals, **counts)
 
+    def request_no(self, request: EnrollmentRequest) -> int | None:
+        """Return the number of the request with this identity, contradicted or not; None when there is none."""
+        scope = request.scope
+        row = self._connection.execute(
+            "SELECT request_no FROM request WHERE customer = ? AND scope_no = (SELECT scope_no FROM scope WHERE"
+            " action = ? AND org_id IS ? AND target_group_id = ? AND target_id = ?) AND period_no ="
+            " coalesce((SELECT period_no FROM period WHERE name = ?), iif(? IS NULL, 0, NULL))",
+            (
+                request.customer, scope.action, scope.org_id, scope.target_group_id, scope.target_id,
+                request.period, request.period,
+            ),
+        ).fetchone()  # fmt: skip
+        return row[0] if row else None
+
     def report_rows(self, outcomes: frozenset[Outcome] | None = None) -> Iterator[ReportRow]:
         """Yield the unique requests, or those with one of `outcomes`, in the order of `request_no`."""
         last_text, cells = "", ()
@@ -292,6 +309,17 @@ class LedgerReader:
         with self._failing_as_ledger():
             for row, cells in self._rows(sql):
                 yield row, tuple(json.loads(cells))
+
+    def check_integrity(self) -> None:
+        """Read the whole file and look for damage: under a second for a million requests, once it is in memory.
+
+        Raises:
+            LedgerFailed: a page or an index is damaged.
+        """
+        ((found,),) = self._rows("PRAGMA main.integrity_check(1)")
+        if found != "ok":
+            with self._failing_as_ledger():
+                raise sqlite3.DatabaseError(f"it is damaged: {' '.join(found.split())}")
 
     def close(self) -> None:
         """Let go of the ledger."""

@@ -25,6 +25,9 @@ CREATE TABLE run (                      -- exactly one row; committed before the
     working_dir     TEXT NOT NULL,      -- relative paths of the config count from here
     overrides       TEXT NOT NULL,      -- JSON object of command line options that replace settings
     base_url        TEXT NOT NULL,
+    inputs          TEXT NOT NULL DEFAULT '[]',  -- JSON array of [path, sha256 or null]: so planning can begin anew
+    campaign        TEXT NOT NULL,      -- JSON of campaign and scope: the same file under the same one is a repeat
+    parent          TEXT,               -- the folder of the run that this one goes on from (`rerun`)
     created_at      INTEGER NOT NULL,
     started_at      INTEGER,            -- the first start of sending
     finished_at     INTEGER,            -- the end of the last invocation that sent
@@ -69,6 +72,7 @@ CREATE TABLE request (
     row_no          INTEGER NOT NULL,
     initial_balance INTEGER,
     reset           INTEGER NOT NULL DEFAULT 0,
+    doubtful        INTEGER NOT NULL DEFAULT 0,  -- 1: an earlier run left it in doubt
     contradicted    INTEGER NOT NULL DEFAULT 0,  -- 1: never sent, and not counted as unique
     UNIQUE (customer, scope_no, period_no)       -- a lane is a stretch of this index
 );

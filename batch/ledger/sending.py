@@ -30,6 +30,7 @@ class SendingLedger:
     def __init__(self, ledger: SqliteLedger, owner: str) -> None:
         self._ledger = ledger
         self._owner = owner
+        self._failure: LedgerFailed | None = None
 
     def take_over(self, now: int) -> int:
         """Free the chunks of a dead sender, and mark what it may have sent without recording an answer.
@@ -80,7 +81,7 @@ class SendingLedger:
             "SELECT r.request_no, r.customer, s.action, s.kind, s.org_id, s.target_group_id, s.target_id, p.name,"
             " r.initial_balance, r.reset,"
             " count(t.attempt) FILTER (WHERE t.tells <> 'withdrawn'),"  # a withdrawn intent is no attempt
-            " coalesce(sum(t.counts), 0), coalesce(max(t.tells = 'may_be_applied'), 0)"
+            " coalesce(sum(t.counts), 0), max(r.doubtful, coalesce(max(t.tells = 'may_be_applied'), 0))"
             " FROM lane l JOIN request r ON r.customer = l.customer JOIN scope s USING (scope_no)"
             " LEFT JOIN period p USING (period_no) LEFT JOIN attempt t ON t.request_no = r.request_no"
             " WHERE l.chunk_no = ? AND NOT r.contradicted"
@@ -172,8 +173,18 @@ class SendingLedger:
 
         Raises:
             LedgerFailed: the disk is full or failing, or a chunk was taken by another sender. Nothing was written,
-                so no byte of the requests in `entries.intents` may leave.
+                so no byte of the requests in `entries.intents` may leave. After that nothing is written any more:
+                a later "chunk done" must not cover the results that were lost.
         """
+        if self._failure:
+            raise self._failure
+        try:
+            self._write(entries, now)
+        except LedgerFailed as failure:
+            self._failure = failure
+            raise
+
+    def _write(self, entries: Entries, now: int) -> None:
         with self._ledger.transaction() as connection:
             for intent in entries.intents:
                 self._write_intent(connection, intent, now)
@@ -182,7 +193,7 @@ class SendingLedger:
                 "INSERT INTO event (at, kind, text) VALUES (?, ?, ?)", [(e.at, e.kind, e.text) for e in entries.events]
             )
             connection.executemany(
-                "UPDATE chunk SET state = 'done', owner = NULL WHERE chunk_no = ? AND fence = ?",
+                "UPDATE chunk SET state = 'done', owner = NULL WHERE chunk_no = ? AND fence = ? AND state = 'claimed'",
                 [(chunk.chunk_no, chunk.fence) for chunk in entries.finished_chunks],
             )
             connection.execute("UPDATE run SET heartbeat_at = ?", (now,))
@@ -192,7 +203,7 @@ class SendingLedger:
         chunk_no, fence = intent.chunk.chunk_no, intent.chunk.fence
         written = connection.execute(
             "INSERT INTO intent (chunk_no, fence, attempts, written_at) SELECT ?, ?, ?, ?"
-            " WHERE EXISTS (SELECT 1 FROM chunk WHERE chunk_no = ? AND fence = ?)",
+            " WHERE EXISTS (SELECT 1 FROM chunk WHERE chunk_no = ? AND fence = ? AND state = 'claimed')",
             (chunk_no, fence, json.dumps(intent.attempts, separators=(",", ":")), now, chunk_no, fence),
         )
         if written.rowcount != 1:
@@ -201,6 +212,11 @@ class SendingLedger:
 
 def _write_results(connection: sqlite3.Connection, results: Sequence[Result]) -> None:
     outcomes, attempts = [], []
+    # A sender that was taken for dead may still bring its answer, which is better than the doubt noted in its stead.
+    connection.executemany(
+        "DELETE FROM attempt WHERE (request_no, attempt, fence) = (?, ?, ?) AND reason = 'interrupted'",
+        [(r.request_no, r.attempt, r.fence) for r in results],
+    )
     for r in results:
         v = r.verdict
         said = (v.http_status, v.error_code, v.error_message, v.api_request_id, r.started_at, r.ended_at)

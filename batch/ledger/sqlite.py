@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEDGER_NAME = "ledger.sqlite"
+BUSY_S = 30.0
+"""How long to wait while another program writes to the ledger. Source: our choice, because a backup takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class NewRun:
     working_dir: str
     overrides: str
     base_url: str
+    campaign: str
     created_at: int
+    parent: str | None = None
+    inputs: str = "[]"
 
 
 def create_ledger(folder: Path, run: NewRun) -> SqliteLedger:
@@ -96,7 +101,7 @@ def open_ledger(folder: Path) -> SqliteLedger:
     if not path.is_file():
         raise UsageError(f"{folder} is not a run: it holds no {LEDGER_NAME}")
     with _failing_as_ledger(path):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         try:
             _check_version(connection, path)
             # FULL: an intent must be on disk before its bytes leave, also when the power goes.
@@ -124,9 +129,9 @@ def _failing_as_ledger(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerFailed(
-            f"{path}: {error}; nothing more is sent; when the disk is in order again, resume the run"
-        ) from error
+        held = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+        mend = "close the program that has it open" if held else "when the disk is in order again"
+        raise LedgerFailed(f"{path}: {error}; nothing more is sent; {mend}, then resume the run") from error
 
 
 class SqliteLedger:

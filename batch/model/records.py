@@ -65,6 +65,8 @@ class EnrollmentRequest:
     period: str | None = None
     initial_balance: int | None = None
     reset_streak_status: bool = False
+    doubtful: bool = False
+    """An earlier run left it in doubt: it may have been applied before this run's first attempt."""
 
     @property
     def asks_for_value(self) -> bool:

@@ -10,6 +10,7 @@ import getpass
 import json
 import os
 import re
+import shutil
 import socket
 import time
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from batch import __version__
 from batch.config import Rate, Settings, load_settings, parse_rate, read_config
 from batch.errors import RunLocked, UsageError
 from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, open_ledger
+from batch.model import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +67,11 @@ class OpenRun:
     settings: Settings
     overrides: Overrides
 
+    def discard(self) -> None:
+        """Remove a run that came to nothing before anything was sent."""
+        self.ledger.close()
+        shutil.rmtree(self.folder)
+
 
 def find_run(name: str, report_dir: Path) -> Path:
     """Return the folder of the run that a person named by its folder or its id.
@@ -106,14 +113,27 @@ def is_locked(folder: Path) -> bool:
 
 @contextmanager
 def new_run(
-    config: Path, settings: Settings, inputs: Sequence[Path], overrides: Overrides, run_dir: Path | None, command: str
+    config: Path,
+    settings: Settings,
+    overrides: Overrides,
+    *,
+    name: str,
+    command: str,
+    run_dir: Path | None = None,
+    inputs: Sequence[Path] = (),
+    parent: Path | None = None,
+    config_text: str | None = None,
 ) -> Iterator[OpenRun]:
     """Make the folder and the ledger of a new run, and hold its lock.
+
+    `name` becomes part of the folder's name unless `run_dir` is given. `inputs` are the files that it is planned from,
+    kept from the first moment, so that planning can begin anew after a death. `parent` is the run that it goes on from.
+    `config_text` stands for the config file where that is kept in a ledger.
 
     Raises:
         UsageError: the folder holds a ledger, or cannot be written.
     """
-    folder = run_dir.absolute() if run_dir else _free_folder(Path(settings.report.dir), inputs[0].stem)
+    folder = run_dir.absolute() if run_dir else _free_folder(Path(settings.report.dir), name)
     run = NewRun(
         run_id=folder.name,
         program_version=__version__,
@@ -121,15 +141,58 @@ def new_run(
         host=socket.gethostname(),
         command=command,
         config_path=str(config.absolute()),
-        config_text=read_config(config),
+        config_text=read_config(config) if config_text is None else config_text,
         working_dir=str(Path.cwd()),
         overrides=json.dumps(asdict(overrides)),
         base_url=settings.api.base_url,
+        campaign=campaign_text(settings),
+        parent=str(parent) if parent else None,
+        inputs=json.dumps([(str(path.absolute()), None) for path in inputs]),
         created_at=time.time_ns(),
     )
     ledger = create_ledger(folder, run)
     with ledger, locked(folder):
         yield OpenRun(folder, ledger, settings, overrides)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptConfig:
+    """The config that a run keeps in its ledger, and where it was."""
+
+    config_path: Path
+    text: str
+    working_dir: Path
+
+    def load(self, *, with_secrets: bool = True) -> Settings:
+        """Return the settings, with the secrets as they are now.
+
+        Raises:
+            ConfigError: a secret is gone, or this program does not know a key.
+        """
+        return load_settings(
+            self.config_path,
+            with_secrets=with_secrets,
+            working_dir=self.working_dir,
+            environ=os.environ,
+            text=self.text,
+        )
+
+
+def settings_of(folder: Path) -> KeptConfig:
+    """Return the config of a finished run.
+
+    Raises:
+        UsageError: the run is not finished; `resume` is for those.
+    """
+    with open_ledger(folder) as ledger:
+        if ledger.state is not State.FINISHED:
+            raise UsageError(f"{folder}: this run is not finished; `enroll-batch resume {folder}` goes on with it")
+        return _kept_config(ledger)
+
+
+def _kept_config(ledger: SqliteLedger) -> KeptConfig:
+    ((config_path, text, working_dir),) = ledger.read("SELECT config_path, config_text, working_dir FROM run")
+    return KeptConfig(Path(config_path), text, Path(working_dir))
 
 
 @contextmanager
@@ -141,13 +204,15 @@ def existing_run(folder: Path, overrides: Overrides, *, with_secrets: bool) -> I
         RunLocked: another process holds it.
     """
     with open_ledger(folder) as ledger, locked(folder):
-        ((config_path, text, working_dir, earlier),) = ledger.read(
-            "SELECT config_path, config_text, working_dir, overrides FROM run"
-        )
-        settings = load_settings(
-            Path(config_path), with_secrets=with_secrets, working_dir=Path(working_dir), environ=os.environ, text=text
-        )
+        ((earlier,),) = ledger.read("SELECT overrides FROM run")
+        settings = _kept_config(ledger).load(with_secrets=with_secrets)
         yield OpenRun(folder.absolute(), ledger, settings, overrides.over(Overrides(**json.loads(earlier))))
+
+
+def campaign_text(settings: Settings) -> str:
+    """Return what makes two runs of one file the same: campaign and scope, as JSON."""
+    parts = {"campaign": settings.campaign.model_dump(mode="json"), "scope": settings.scope.model_dump(mode="json")}
+    return json.dumps(parts, sort_keys=True)
 
 
 def _user() -> str:

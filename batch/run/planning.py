@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import InputRefused, UsageError
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
 from batch.intake.reader import ReadRules, Table, open_table
 from batch.ledger.planning import PlanTotals, PlanWriter, first_requests, plan_totals
@@ -20,7 +20,6 @@ from batch.model import Action, EnrollmentRequest, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from batch.config import Settings
     from batch.run.opening import OpenRun
@@ -46,22 +45,45 @@ def plan(run: OpenRun, inputs: Sequence[Path]) -> PlanTotals:
         InputRefused: a file cannot be read exactly; the folder of the run is removed again.
     """
     try:
-        writer = PlanWriter(run.ledger)
-        for path in inputs:
-            _plan_input(writer, run.settings, path)
-        return writer.finish()
+        return _plan(run, [(path, _fingerprint(path)) for path in inputs])
     except InputRefused:
-        run.ledger.close()
-        shutil.rmtree(run.folder)
+        run.discard()
         raise
 
 
-def _plan_input(writer: PlanWriter, settings: Settings, path: Path) -> None:
-    before = _fingerprint(path)
+def plan_again(run: OpenRun) -> PlanTotals:
+    """Plan a run anew that died while planning, from the same files as it began with.
+
+    Raises:
+        InputRefused: a file is gone, or is not what it was; the run is left as it is.
+        UsageError: the run does not come from files.
+    """
+    ((text,),) = run.ledger.read("SELECT inputs FROM run")
+    inputs: list[tuple[str, str | None]] = json.loads(text)
+    if not inputs:
+        raise UsageError(f"{run.folder}: this run died while planning, before anything was sent; begin it anew")
+    found = [(Path(path), _fingerprint(Path(path))) for path, _ in inputs]
+    for (path, (_, sha256)), (_, kept) in zip(found, inputs, strict=True):
+        if kept not in {None, sha256}:
+            raise InputRefused(f"{path}: has changed since this run began to read it; nothing was sent; run it anew")
+    return _plan(run, found)
+
+
+def _plan(run: OpenRun, inputs: Sequence[tuple[Path, tuple[int, str]]]) -> PlanTotals:
+    """Plan files whose fingerprints are known; these are kept before the first row is read."""
+    digests = [(str(path.absolute()), sha256) for path, (_, sha256) in inputs]
+    run.ledger.update_run(inputs=json.dumps(digests))
+    writer = PlanWriter(run.ledger)
+    for path, before in inputs:
+        _plan_input(writer, run.settings, path, before)
+    return writer.finish()
+
+
+def _plan_input(writer: PlanWriter, settings: Settings, path: Path, before: tuple[int, str]) -> None:
     rules = settings.input
     with open_table(path, ReadRules(rules.sheet, rules.header_row, rules.encoding, rules.delimiter)) as table:
         roles = match_columns(table.columns, {} if table.is_own_report else rules.columns)
-        planner = Planner(_plan_rules(settings), table.columns, roles)
+        planner = Planner(plan_rules(settings), table.columns, roles)
         writer.begin_input(
             str(path.absolute()),
             before[1],
@@ -88,7 +110,8 @@ def _plan_rows(writer: PlanWriter, planner: Planner, table: Table) -> tuple[int,
     return rows_read, rows_blank
 
 
-def _plan_rules(settings: Settings) -> PlanRules:
+def plan_rules(settings: Settings) -> PlanRules:
+    """Return what the config says about expanding a row."""
     campaign = settings.campaign
     return PlanRules(
         action=Action(campaign.action),

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 
 def report(folder: Path) -> Accounts:
-    """Write the report files of a run again, and return its accounts."""
+    """Write the report files of a run again, and return its accounts.
+
+    Raises:
+        LedgerFailed: the ledger is damaged or cannot be read; the files are left as they are.
+    """
     with LedgerReader(folder / LEDGER_NAME) as reader:
+        reader.check_integrity()
         return write_report(folder, reader, advise)
 
 

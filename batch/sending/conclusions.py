@@ -135,6 +135,8 @@ class Conclusions:
         """Settle a request of a closed scope without sending it."""
         self._lanes.advance(item)
         now = time.time_ns()
+        if item.maybe_applied:  # an earlier attempt may have done what is now refused
+            verdict = replace(verdict, outcome=Outcome.IN_DOUBT)
         self._settle(item, Result(item.request_no, item.chunk.fence, 0, verdict, True, None, now))
 
     def withdraw(self, item: OpenRequest) -> None:

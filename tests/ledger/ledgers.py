@@ -20,6 +20,7 @@ NEW_RUN = NewRun(
     working_dir="/",
     overrides="{}",
     base_url="sandbox",
+    campaign="{}",
     created_at=1,
 )
 SCOPE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)

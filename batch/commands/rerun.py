@@ -1,0 +1,73 @@
+"""`rerun`: a new run of what is still open in a finished one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.commands.options import check_rate, dir_option, read_settings, sending_options
+
+if TYPE_CHECKING:
+    from batch.model import Outcome
+
+
+@click.command(short_help="Run again what is still open in a finished run.")
+@click.argument("name", metavar="RUN")
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), metavar="CONFIG", help="A corrected config; else that of RUN."
+)
+@click.option("--only", multiple=True, metavar="OUTCOME", help="Only requests that ended so; may be repeated.")
+@click.option("--also", multiple=True, metavar="OUTCOME", help="These besides retry and fix setup; may be repeated.")
+@click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="The new run's folder.")
+@dir_option
+@sending_options
+def rerun(
+    name: str, config: Path | None, only: tuple[str, ...], also: tuple[str, ...], run_dir: Path | None,
+    report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, limit: int | None, as_json: bool,
+    verbose: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Make a new run of what is still open in RUN, and send it.
+
+    Open is what may be tried again (rate limited, server error, unreachable,
+    in doubt, not sent) and what a corrected setup may mend (target, cycle,
+    scope or access refused; give the corrected config with -c). What RUN has
+    settled is not sent again.
+    """
+    from batch.commands.sending import Voice, confirm, require_a_way_to_confirm, send_and_report
+    from batch.run.opening import Overrides, find_run, new_run, settings_of
+    from batch.run.planning import preview
+    from batch.run.rerunning import keep_simulated_api, plan_rerun
+
+    voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
+    earlier = find_run(name, report_dir).absolute()
+    outcomes = _outcomes(only, also)
+    kept = settings_of(earlier)
+    settings = read_settings(config, with_secrets=True) if config else kept.load()
+    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency)
+    require_a_way_to_confirm(settings, yes=yes)
+    with new_run(
+        config or kept.config_path, settings, overrides, name=f"{earlier.name[:40]}-again", command="rerun",
+        run_dir=run_dir, parent=earlier, config_text=None if config else kept.text,
+    ) as opened:  # fmt: skip
+        keep_simulated_api(earlier, opened.folder)
+        totals = plan_rerun(opened, earlier, outcomes, anew=config is not None)
+        if not totals.unique:
+            opened.discard()
+            voice.say([f"Nothing in {earlier} is open as {', '.join(sorted(outcomes))}."])
+            return
+        found = preview(opened)
+        voice.plan(found, overrides.rate_of(settings))
+        confirm(opened, found, yes=yes)
+        send_and_report(opened, voice, limit=limit)
+
+
+def _outcomes(only: tuple[str, ...], also: tuple[str, ...]) -> frozenset[Outcome]:
+    from batch.errors import UsageError
+    from batch.run.rerunning import outcomes_to_rerun
+
+    try:
+        return outcomes_to_rerun(only, also)
+    except ValueError as error:
+        raise UsageError(f"{error}; the outcomes stand in the README") from error

@@ -1,0 +1,73 @@
+"""`why`: the life of one customer, over all runs of one story."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.commands.options import dir_option
+
+if TYPE_CHECKING:
+    from batch.ledger.history import RequestLife, Try
+
+
+@click.command(short_help="Show what became of one customer.")
+@click.argument("name", metavar="RUN")
+@click.argument("customer", type=click.IntRange(min=1))
+@dir_option
+def why(name: str, customer: int, report_dir: Path) -> None:
+    """Show the life of CUSTOMER in RUN: rows, requests, attempts, answers.
+
+    Runs that RUN goes on from (by `rerun`, or because its upload is a report
+    file of theirs) come first.
+    """
+    from batch.errors import UsageError
+    from batch.ledger.history import life_of
+    from batch.ledger.sqlite import LEDGER_NAME
+    from batch.run.earlier import chain_of
+    from batch.run.opening import find_run
+
+    found = False
+    for folder in chain_of(find_run(name, report_dir)):
+        requests = life_of(folder / LEDGER_NAME, customer)
+        if requests:
+            found = True
+            click.echo(f"Run {folder.name}")
+            for request in requests:
+                click.echo("\n".join(_request_lines(request)))
+    if not found:
+        raise UsageError(
+            f"customer {customer} has no request in {name}; rejected_rows.csv lists rows that were not sent"
+        )
+
+
+def _request_lines(request: RequestLife) -> list[str]:
+    asks = [] if request.initial_balance is None else [f"initial balance {request.initial_balance}"]
+    asks += ["reset"] if request.reset_streak_status else []
+    org = [f"org {request.org_id}"] if request.org_id else []
+    what = [request.period or "", f"group {request.target_group_id} target {request.target_id}", *org, *asks]
+    lines = [f"  {request.action} {', '.join(filter(None, what))}", f"    {Path(request.path).name}, row {request.row}"]
+    if request.repeated_in_rows:
+        lines.append(f"    asked for again in row {', '.join(map(str, request.repeated_in_rows))}")
+    if request.contradicted:
+        return [*lines, "    contradicted: not sent"]
+    if request.doubtful:
+        lines.append("    in doubt from an earlier run")
+    return lines + ([line for each in request.tries for line in _try_lines(each)] or ["    not sent yet"])
+
+
+def _try_lines(each: Try) -> list[str]:
+    at = dt.datetime.fromtimestamp(each.ended_at // 1_000_000_000, dt.UTC)
+    stamp = f"{at:%Y-%m-%d %H:%M:%S}.{each.ended_at // 1_000_000 % 1000:03}Z"
+    said = [
+        f"HTTP {each.http_status}" if each.http_status else "",
+        f"code {each.error_code}" if each.error_code else "",
+    ]
+    told = {"may_be_applied": "may have been applied", "never_reached": "never reached the API", "refused": "refused"}
+    meaning = each.outcome.replace("_", " ") if each.settled else told.get(each.tells, each.tells)
+    parts = [f"attempt {each.attempt}" if each.attempt else "not sent", *said, meaning, each.reason, each.error_message]
+    lines = [f"    {stamp}  {', '.join(filter(None, parts))}"]
+    return lines + ([f"      request id {each.api_request_id}"] if each.api_request_id else [])
