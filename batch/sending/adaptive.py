@@ -13,8 +13,11 @@ SECOND_NS = 1_000_000_000
 BACK_TO = 0.85
 """What is left of the accepted rate after a 429. Source: our choice; CUBIC takes 0.7, but limits here are counted in
 windows, which a little less drains soon."""
-RECOVERY_WINDOWS = 5
-"""After so many windows the rate is back where the limit was; from there it grows slowly, then faster."""
+BELOW_LIMIT = 0.97
+"""Where the rate lingers, as a share of the rate at which the API pushed back: just below it."""
+RECOVERY_WINDOWS = 20
+"""After so many windows, or fewer where the limit is far below the ceiling, the rate is back where the limit was;
+from there it grows slowly, then faster. Source: our choice: each look beyond the limit costs a hold."""
 
 
 class AdaptiveRate:
@@ -29,6 +32,7 @@ class AdaptiveRate:
         self._ceiling = ceiling[0] * SECOND_NS / ceiling[1] if ceiling else None
         self._window_ns = ceiling[1] if ceiling else SECOND_NS
         self._accepted: deque[int] = deque()
+        self._scale = self._ceiling or 0.0
         self._known_limit = 0.0
         self._growing_ns = 0
         self._lowered_at: int | None = None
@@ -48,9 +52,12 @@ class AdaptiveRate:
         if self._lowered_at is None or self.per_s is None:
             return
         self._growing_ns += min(since_last, 2 * self.interval_ns)  # waiting teaches nothing
-        recovery_ns = RECOVERY_WINDOWS * self._window_ns
-        curve = (self._growing_ns / recovery_ns - 1) ** 3
-        grown = self._known_limit * (1 + (1 - BACK_TO) * curve)
+        # A cubic that begins at BACK_TO of the known limit and is flat at that limit. Beyond it the scale is that of
+        # the ceiling, so that a rate which went down by accident finds its way up again.
+        self._scale = max(self._scale, self._known_limit)
+        time = self._growing_ns / (RECOVERY_WINDOWS * self._window_ns)
+        flat_at = (self._known_limit / self._scale) ** (1 / 3)
+        grown = self._known_limit + self._scale * (1 - BACK_TO) * (time - flat_at) ** 3
         self.per_s = grown if self._ceiling is None else min(self._ceiling, grown)
         if self._ceiling is not None and self.per_s >= self._ceiling:
             self._lowered_at = None
@@ -64,10 +71,11 @@ class AdaptiveRate:
         if self._lowered_at is not None and now - self._lowered_at < self._window_ns:
             return False
         if self._known_limit and self.per_s:
-            self._known_limit = self.per_s  # what was accepted lately is less: holds have thinned it out
+            # What was accepted lately is less than the limit: holds have thinned it out.
+            self._known_limit = self.per_s * BELOW_LIMIT
         else:
             measured = max(1, len(self._accepted)) * SECOND_NS / self._window_ns
-            self._known_limit = min(measured, self.per_s) if self.per_s else measured
+            self._known_limit = BELOW_LIMIT * (min(measured, self.per_s) if self.per_s else measured)
         self._lowered_at = now
         self._growing_ns = 0
         self.per_s = self._known_limit * BACK_TO

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from batch.sending.retry import RetryRules
 
 
+_WORTH_TELLING_NS = 100_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Speed:
     """What is set: the pace, and what may lower it. None: it stays as set (`pacing.adaptive: false`)."""
@@ -53,12 +56,13 @@ class Throttle:
         self._event = event
         self._stop = stop
         self._held_at = 0
+        self._pushed_back = False
         self._holds_in_a_row = 0
         self._told_per_s = rate.per_s if rate else None
 
     def places(self, idle: int, in_flight: int) -> int:
         """Return how many more requests may be out, given the idle workers and what is out now."""
-        if self._reachability.probing or self._reachability.pushbacks:
+        if self._reachability.probing or self._pushed_back:
             return min(idle, 1 - in_flight)
         if self._concurrency:
             return min(idle, self._concurrency.limit - in_flight)
@@ -78,10 +82,14 @@ class Throttle:
                 return replace(verdict, counts=False)
         elif verdict.settled:
             self._holds_in_a_row = 0
+            self._pushed_back = False
             self._go_on(latency_ns, in_flight, now)
         return verdict
 
     def _push_back(self, verdict: Verdict, started: int, now: int) -> None:
+        if verdict.http_status == 503 and verdict.hold_s is None and self._reachability.pushbacks == 1:
+            return  # one gateway's hiccup among successes; only the next one in a row speaks for all
+        self._pushed_back = True
         why = f"HTTP {verdict.http_status}"
         asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
         self._hold(now + (asked_ns or self._backoff_ns(started)), now, why)
@@ -116,9 +124,11 @@ class Throttle:
             self._event("rate", f"{self._rate.per_s:.2f}/s: {why}")
 
     def _hold(self, until: int, now: int, why: str) -> None:
-        if until > self.pacer.held_until:
+        held_until = self.pacer.held_until
+        if until > held_until:
             self.pacer.hold_until(until)
             self._held_at = now
+        if until > held_until + _WORTH_TELLING_NS:
             self._event("hold", f"{(until - now) / 1e9:.1f} s: {why}")
 
     @property

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,33 @@ def test_a_lower_limit_is_found_used_and_seldom_exceeded(
     assert requests / took_s >= 0.85 * allowed / window_s
 
 
+def test_a_rate_that_went_down_by_accident_finds_its_way_up_again() -> None:
+    rate = AdaptiveRate((100, SECOND))
+    now = 0
+    for _ in range(20):
+        now += 2 * SECOND
+        rate.pushed_back(now)
+    assert rate.per_s is not None
+    assert rate.per_s < 5
+    accepted_until = now + 60 * SECOND
+    while now < accepted_until:
+        now += rate.interval_ns
+        rate.accepted(now)
+    assert rate.per_s == 100
+
+
+def test_one_503_among_successes_holds_nobody_and_two_in_a_row_do() -> None:
+    hiccup = replace(too_many(None), http_status=503)
+    for refused, holds in (({20}, 0), ({20, 21, 22, 23}, 1)):
+        sender = FakeSender(
+            lambda customer, _, attempt, refused=refused: hiccup if customer in refused and attempt == 1 else ENROLLED
+        )
+        recorder = FakeRecorder([open_requests(60)])
+        run_virtually(make_pool(sender, recorder, adaptive=True).run())
+        assert recorder.events.count("hold") == holds
+        assert set(recorder.outcomes().values()) == {Outcome.ENROLLED}
+
+
 def test_refusals_of_requests_slow_nothing_down() -> None:
     sender = FakeSender(lambda customer, *_: INVALID, latency_s=0.01)
     recorder = FakeRecorder([open_requests(100)])
@@ -122,7 +150,7 @@ def test_the_rate_grows_only_by_accepted_requests_and_never_above_the_ceiling() 
     assert lowered < 100
     rate.accepted(3600 * SECOND)
     assert rate.per_s == pytest.approx(lowered, rel=0.01)
-    for number in range(3000):
+    for number in range(6000):
         rate.accepted(3601 * SECOND + number * SECOND // 100)
     assert rate.per_s == 100
 
@@ -140,7 +168,7 @@ def test_a_run_without_a_rate_finds_one_when_it_is_pushed_back() -> None:
     for number in range(50):
         rate.accepted(number * SECOND // 50)
     rate.pushed_back(SECOND - 1)
-    assert rate.per_s == pytest.approx(50 * 0.85)
+    assert rate.per_s == pytest.approx(50 * 0.97 * 0.85)
 
 
 def test_a_server_that_refuses_everything_gets_only_a_tenth_more_calls() -> None:

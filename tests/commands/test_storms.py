@@ -1,0 +1,55 @@
+"""Bad days of the API, over a socket: what is reported must be what is true."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.commands.conftest import Desk, Factory, customers
+
+SECOND = 1_000_000_000
+ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Factory, seed: int) -> None:
+    api = sandbox(
+        preload=False, seed=seed, token_ttl_s=2, latency_ms="1-10",
+        reset_after="3%", error_503="5%", error_502="3%", truncate="2%",
+    )  # fmt: skip
+    retry = {"attempts": 6, "base_s": 0.01, "max_s": 0.05}
+    desk.run(
+        api, customers(range(1001, 1201)), campaign={"cycles": [f"PERIOD_G_29463_{n}" for n in (1, 2, 3)]}, retry=retry
+    )
+    told = {
+        (int(row["customer_id"]), row["period_name"]): row["outcome"]
+        for name in ("succeeded.csv", "already_enrolled.csv", "invalid_user.csv", "failed.csv")
+        for row in desk.rows(name)
+    }
+    applied = api.enrolled()
+    assert len(told) == 600
+    for key, outcome in told.items():
+        if outcome == "enrolled":
+            assert key in applied, key
+        else:
+            assert outcome in {"in_doubt", "invalid_user"} or key not in applied, (key, outcome)
+    assert {key for key, outcome in told.items() if outcome == "invalid_user"} == {
+        k for k in told if k[0] == 1099 or k[0] == 1199
+    }
+    assert api.overlaps == 0
+    assert api.calls["token"] >= 2
+
+
+@pytest.mark.parametrize("retry_after", ["none", "seconds"])
+def test_a_limit_below_the_set_rate_is_found_and_used(desk: Desk, sandbox: Factory, retry_after: str) -> None:
+    api = sandbox(preload=False, limit_per_min=3600, limit_window_s=1, retry_after=retry_after, latency_ms=5)
+    upload = customers([n for n in range(1, 1010) if n % 100 != 99])
+    assert desk.run(api, upload, "--rate", "200/s", campaign=ONE_CYCLE).code == 0
+    statuses = api.statuses
+    arrivals = api.arrivals()
+    took_s = (arrivals[-1] - arrivals[0]) / SECOND
+    assert statuses[429] <= 0.05 * len(arrivals)
+    assert desk.outcomes() == {"enrolled": 999}
+    assert 999 / took_s >= 0.85 * 60
+    assert Counter(desk.outcomes()).total() == 999
