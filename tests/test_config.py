@@ -491,7 +491,6 @@ class TestNotYet:
             ("campaign: {on_cascade: stop}", "campaign.on_cascade"),
             ("pacing: {window: '22:00-06:00'}", "pacing.window"),
             ("retry: {in_doubt: verify}", "retry.in_doubt"),
-            ("guard: {canary: 5}", "guard.canary"),
             ("ledger: postgresql://host/db", "ledger"),
             ("inbox: /srv/uploads", "inbox"),
             ("notify: [{webhook: https://example.com}]", "notify"),

@@ -78,8 +78,9 @@ def life_of(path: Path, customer: int) -> list[RequestLife]:
         LedgerFailed: the ledger cannot be read.
     """
     try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
+        uri = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+            connection.execute("PRAGMA query_only = ON")  # opened for reading alone it would leave its -shm behind
             return [_life(connection, row) for row in connection.execute(_REQUESTS, (customer,)).fetchall()]
     except sqlite3.Error as error:
         raise LedgerFailed(f"{path}: cannot be read ({error})") from error

@@ -102,8 +102,9 @@ def _parent_of(folder: Path) -> Path | None:
 def _ask(folder: Path, sql: str, *values: str) -> list[tuple[str, ...]]:
     """Ask a ledger, read-only; one that cannot be read says nothing."""
     try:
-        uri = f"{(folder / LEDGER_NAME).absolute().as_uri()}?mode=ro"
+        uri = f"{(folder / LEDGER_NAME).absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+            connection.execute("PRAGMA query_only = ON")  # opened for reading alone it would leave its -shm behind
             return connection.execute(sql, values).fetchall()
     except sqlite3.Error:
         return []

@@ -211,16 +211,14 @@ class Pool:
     async def _launch(self, batch: Sequence[OpenRequest]) -> None:
         """Start each request at its slot; when the run stops meanwhile, withdraw the intents of the rest."""
         for index, item in enumerate(batch):
-            while (
-                self._stop is None and self._failure is None and (at := self._pacer.next_start_at(now_ns())) > now_ns()
-            ):
+            while not self._ending and (at := self._pacer.next_start_at(now := now_ns())) > now:
                 self._wake.clear()
                 await self._wait(at)
-            if self._stop is not None or self._failure is not None:
+            if self._ending:
                 for unsent in batch[index:]:
                     self._conclusions.withdraw(unsent)
                 return
-            self._pacer.started(now_ns())
+            self._pacer.started(now)
             self.attempts += 1
             self._start(item)
 

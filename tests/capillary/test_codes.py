@@ -108,7 +108,7 @@ FIRST_ANSWERS = {
     310011: (Outcome.INVALID_USER, Speaks.REQUEST),
     300004: (Outcome.INVALID_INPUT, Speaks.REQUEST),
     310019: (Outcome.PERIOD_NOT_FOUND, Speaks.PERIOD),
-    310017: (Outcome.TARGET_NOT_FOUND, Speaks.TARGET),
+    310017: (Outcome.TARGET_NOT_FOUND, Speaks.GROUP),
     310018: (Outcome.TARGET_NOT_FOUND, Speaks.TARGET),
     310079: (Outcome.TARGET_NOT_FOUND, Speaks.TARGET),
     310118: (Outcome.TARGET_NOT_FOUND, Speaks.TARGET),

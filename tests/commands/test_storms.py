@@ -41,6 +41,7 @@ def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Facto
     assert api.calls["token"] >= 2
 
 
+@pytest.mark.machine  # it measures a rate, so nothing else may run beside it
 @pytest.mark.parametrize("retry_after", ["none", "seconds"])
 def test_a_limit_below_the_set_rate_is_found_and_used(desk: Desk, sandbox: Factory, retry_after: str) -> None:
     api = sandbox(preload=False, limit_per_min=3600, limit_window_s=1, retry_after=retry_after, latency_ms=5)
