@@ -1,0 +1,158 @@
+"""Step 1 of 5: which column is which: header names are compared without case, blanks, `_` and `-`.
+
+Owns the names that a column may have and how they are matched. Knows nothing of the cells below them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from batch.errors import InputRefused
+from batch.intake.raw_cells import IGNORABLE, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+COLUMNS = (
+    "customer_id",
+    "period_name",
+    "initial_balance",
+    "reset_streak_status",
+    "target_group_id",
+    "target_id",
+    "org_id",
+    "action",
+)
+"""The columns that this version reads, in the order of the template."""
+
+LOOKED_UP = ("mobile", "email", "external_id")
+"""Columns that name a customer in another way than by id. Source: the vendor's customer look-up."""
+
+REPORT_MARKS = ("request_id", "outcome")
+"""The two columns by which one of our own reports is known."""
+
+_DROPPED = re.compile(f"[\\s_\\-{re.escape(IGNORABLE)}]+")
+_KEYS = {name.replace("_", ""): name for name in (*COLUMNS, *LOOKED_UP)}
+HEADER_WITHIN = 50
+"""In how many rows from the top a header is looked for; titles and notes above a table are shorter."""
+
+_NEARLY = 0.9
+"""Two names that share nine letters in ten are one name with a slip of the finger."""
+
+
+def header_key(header: str) -> str:
+    """Return what is compared of a header: lower case, without blanks of any kind, `_` and `-`."""
+    return _DROPPED.sub("", header.casefold())
+
+
+def known_names(headers: Iterable[str], renamed: Iterable[str] = ()) -> int:
+    """Return how many of `headers` are names of ours or of the config's, to tell a header row from a title.
+
+    A row that does not name the customer is no header: 0.
+    """
+    also = {header_key(name) for name in renamed}
+    keys = {header_key(header) for header in headers}
+    names = {_KEYS[key] for key in keys if key in _KEYS}
+    customer = names & {"customer_id", *LOOKED_UP} or keys & also
+    return len(names) + len(keys & also) if customer else 0
+
+
+def is_own_report(headers: Sequence[str]) -> bool:
+    """Tell whether these are the columns of an outcome file of ours."""
+    return all(mark in headers for mark in REPORT_MARKS)
+
+
+def match_columns(headers: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
+    """Find our columns among the headers of a file.
+
+    `renamed` is the config's `input.columns` (our name: the file's header); it wins over a header that merely
+    looks like ours. One of our own reports has exactly our names, and `renamed` does not apply to it.
+
+    Returns our name -> index into `headers`, for the columns that are there.
+
+    Raises:
+        InputRefused: no customer column, two columns for one name, a header of the config that is not in the file,
+            or a header that is one of ours but for a slip of the finger (its values would be ignored in silence).
+
+    """
+    if is_own_report(headers):
+        wanted = (*COLUMNS, "request_id")
+        roles = {name: _only(name, [i for i, h in enumerate(headers) if h == name], headers) for name in wanted}
+    else:
+        roles = {name: _find(name, headers, renamed) for name in COLUMNS}
+    found = {name: index for name, index in roles.items() if index is not None}
+    if "customer_id" not in found:
+        raise InputRefused(_without_customer(headers))
+    _refuse_slips(headers, found)
+    return found
+
+
+def _find(name: str, headers: Sequence[str], renamed: Mapping[str, str]) -> int | None:
+    if name not in renamed:
+        taken = {header_key(header) for header in renamed.values()}
+        key = name.replace("_", "")
+        same = [i for i, h in enumerate(headers) if header_key(h) == key and key not in taken]
+        return _only(name, same, headers)
+    wanted = renamed[name]
+    places = [i for i, h in enumerate(headers) if h == wanted.strip()] or [
+        i for i, h in enumerate(headers) if header_key(h) == header_key(wanted)
+    ]
+    if not places:
+        raise InputRefused(
+            f"input.columns says that {name} is the column {quoted(wanted)}, which is not in the file; "
+            f"its columns are {_listed(headers)}"
+        )
+    return _only(name, places, headers)
+
+
+def _only(name: str, places: Sequence[int], headers: Sequence[str]) -> int | None:
+    if len(places) > 1:
+        which = " and ".join(f"{quoted(headers[i])} (column {i + 1})" for i in places)
+        raise InputRefused(
+            f"{len(places)} columns could be {name}: {which}; remove or rename all but one, "
+            "or name one in input.columns"
+        )
+    return places[0] if places else None
+
+
+def _without_customer(headers: Sequence[str]) -> str:
+    keys = {header_key(header) for header in headers}
+    for name in LOOKED_UP:
+        if name.replace("_", "") in keys:
+            return (
+                f"the file names its customers by {name}; looking customers up is not supported by this version: "
+                "add a column customer_id"
+            )
+    return (
+        f"no column customer_id; the columns are {_listed(headers)}: rename one, or say in input.columns "
+        "which one holds the customer ids"
+    )
+
+
+def _refuse_slips(headers: Sequence[str], found: Mapping[str, int]) -> None:
+    taken = set(found.values())
+    for name in COLUMNS:
+        if name in found:
+            continue
+        for index, header in enumerate(headers):
+            if index not in taken and _is_nearly(header_key(header), name.replace("_", "")):
+                raise InputRefused(
+                    f"column {quoted(header)} is almost {name} and would be ignored; name it {name}, "
+                    "or something quite different if it is another thing"
+                )
+
+
+def _is_nearly(key: str, name: str) -> bool:
+    """Tell whether a header is `name` with a slip of the finger, or with a word of explanation as in "Org ID (5)"."""
+    if re.split(r"[^0-9a-z]+", key.lstrip("*("))[0] == name:
+        return True
+    likeness = difflib.SequenceMatcher(None, key, name)
+    return likeness.real_quick_ratio() >= _NEARLY and likeness.ratio() >= _NEARLY
+
+
+def _listed(headers: Sequence[str], most: int = 20) -> str:
+    names = [quoted(header) for header in headers if header]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "all blank"

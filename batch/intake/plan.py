@@ -1,0 +1,298 @@
+"""Step 1 of 5: row x cycles -> requests, or the problems that a person has to mend.
+
+Owns the rules of what a row asks for: which of column and config decides, what does not apply, and that a row gives
+either requests or problems. Pure; knows no file format, no ledger (which finds the duplicates) and no HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batch.errors import InputRefused
+from batch.intake import cells as read
+from batch.intake.cells import Fault
+from batch.intake.headers import is_own_report, match_columns
+from batch.intake.raw_cells import BLANKS, cell_text, is_blank_cell, is_blank_row, quoted
+from batch.model import (
+    Action,
+    Cell,
+    EnrollmentRequest,
+    Kind,
+    Problem,
+    RowProblem,
+    Scope,
+    SourceRow,
+    request_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["PlanRules", "Planner", "RowPlan", "is_blank", "match_columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRules:
+    """What the config says, for columns that the file does not have.
+
+    `cycles` None means that only a column may name them. `expand` is "each" or "first" and applies to `cycles` only.
+    """
+
+    action: Action
+    kind: Kind
+    target_group_id: int | None
+    target_id: int | None
+    org_id: int | None
+    cycles: tuple[str, ...] | None
+    expand: str
+    initial_balance: int | None
+    reset_streak_status: bool
+    period_separator: str | None
+
+
+class RowPlan(NamedTuple):
+    """What becomes of one row: requests or problems, never both, never neither.
+
+    `requests` are in the order of the cycles. `notes` are constant sentences about what was left out. A tuple,
+    because one is made for every row and a frozen dataclass takes twice as long.
+    """
+
+    requests: tuple[EnrollmentRequest, ...]
+    problems: tuple[RowProblem, ...]
+    notes: tuple[str, ...]
+
+
+def is_blank(row: SourceRow) -> bool:
+    """Tell whether a person sees nothing in the row."""
+    return is_blank_row(row.cells)
+
+
+_UNENROLL = Action.UNENROLL  # the look-up of a member of an enum costs as much as a whole cell
+_REMEMBERED = 4096
+"""How many texts a column remembers; balances and cycles repeat, customers do not."""
+
+
+class _Column:
+    """A column with a role: where it is, how its cells are read, and what the last texts in it meant."""
+
+    __slots__ = ("_read", "_seen", "header", "index")
+
+    def __init__(self, index: int, header: str, reader: Callable[[Cell], Any]) -> None:
+        self.index = index
+        self.header = header
+        self._read = reader
+        self._seen: dict[str, Any] = {}
+
+    def take(self, cells: Sequence[Cell], problems: list[RowProblem]) -> Any:
+        """Return the value of this column in the row; add to `problems` what is wrong with it."""
+        cell = cells[self.index]
+        if type(cell) is not str:  # 1, 1.0 and True are one key of a dict, and mean different things
+            return self.take_new(cells, problems)
+        value = self._seen.get(cell, self)
+        if value is self:
+            value = self._read(cell)
+            if len(self._seen) < _REMEMBERED:
+                self._seen[cell] = value
+        if type(value) is Fault:
+            problems.append(RowProblem(self.header, cell, value.problem, value.hint))
+        return value
+
+    def take_new(self, cells: Sequence[Cell], problems: list[RowProblem]) -> Any:
+        """Do the same for a column whose cells hardly repeat."""
+        cell = cells[self.index]
+        value = self._read(cell)
+        if type(value) is Fault:
+            problems.append(RowProblem(self.header, cell_text(cell), value.problem, value.hint))
+        return value
+
+
+_KIND_WORDS = {Kind.MILESTONE: "a milestone", Kind.STREAK: "a streak"}
+
+
+class Planner:
+    """Turns the rows of one table into requests or problems.
+
+    Raises:
+        InputRefused: neither a column nor the config gives what every row needs.
+
+    """
+
+    def __init__(self, rules: PlanRules, columns: Sequence[str], roles: Mapping[str, int]) -> None:
+        self._rules = rules
+        self._columns = tuple(columns)
+        self._width = len(columns)
+        self._roles = dict(roles)
+        self._own_report = is_own_report(columns)
+        self._is_streak = rules.kind is Kind.STREAK
+        self._refuse_what_is_missing()
+        self._customer = _Column(roles["customer_id"], columns[roles["customer_id"]], read.read_id)
+        self._action = self._column("action", read.read_action)
+        self._org = self._column("org_id", self._read_org)
+        self._target_group = self._column("target_group_id", read.read_id)
+        self._target = self._column("target_id", read.read_id)
+        self._period = self._column("period_name", self._read_periods)
+        self._balance = self._column("initial_balance", read.read_balance)
+        self._reset = self._column("reset_streak_status", read.read_yes_no)
+        self._cycles = (rules.cycles or ())[: 1 if rules.expand == "first" else None]
+        self._left_out = {action: self._what_does_not_apply(action) for action in Action}
+        self._scopes: dict[tuple[Action, int | None, int, int], Scope] = {}
+        self._only_scope = None
+        if not {"action", "org_id", "target_group_id", "target_id"} & roles.keys():
+            self._only_scope = self._scope((), [])
+
+    def plan_row(self, row: SourceRow) -> RowPlan:
+        """Return what `row` asks for. Blank rows (`is_blank`) are the caller's business."""
+        cells = row.cells
+        if len(cells) != self._width:
+            if problem := self._shape_problem(cells):
+                return RowPlan((), (problem,), ())
+            cells = (*cells, *(None,) * (self._width - len(cells)))
+        problems: list[RowProblem] = []
+        customer = self._customer.take_new(cells, problems)
+        scope = self._only_scope or self._scope(cells, problems)
+        requests = self._requests(cells, customer, scope, problems) if scope else ()
+        if self._own_report and not problems:
+            self._check_request_id(cells, requests, problems)
+        if problems or scope is None:
+            return RowPlan((), tuple(problems), ())
+        columns, notes = self._left_out[scope.action]
+        if columns:
+            notes = tuple(note for index, holds_value, note in columns if holds_value(cells[index])) + notes
+        return RowPlan(requests, (), notes)
+
+    def _requests(
+        self, cells: Sequence[Cell], customer: int, scope: Scope, problems: list[RowProblem]
+    ) -> tuple[EnrollmentRequest, ...]:
+        """Read the columns that apply to this action and kind, and expand the row over its cycles."""
+        if scope.action is _UNENROLL:
+            return (EnrollmentRequest(scope, customer),)
+        if self._is_streak:
+            reset = self._reset.take(cells, problems) if self._reset else self._rules.reset_streak_status
+            return (EnrollmentRequest(scope, customer, None, None, reset),)
+        periods = self._period.take(cells, problems) if self._period else self._cycles
+        balance = self._balance.take(cells, problems) if self._balance else self._rules.initial_balance
+        if not periods:
+            problems.append(RowProblem("period_name", "", Problem.MISSING, _NO_CYCLE))
+        if problems:
+            return ()
+        if len(periods) == 1:
+            return (EnrollmentRequest(scope, customer, periods[0], balance),)
+        return tuple([EnrollmentRequest(scope, customer, period, balance) for period in periods])
+
+    def _scope(self, cells: Sequence[Cell], problems: list[RowProblem]) -> Scope | None:
+        """Return where the row's requests go, or None where the row does not say which columns apply to it."""
+        rules, before = self._rules, len(problems)
+        group: Any
+        target: Any
+        action = self._action.take(cells, problems) if self._action else rules.action
+        org = self._org.take(cells, problems) if self._org else rules.org_id
+        group = self._target_group.take(cells, problems) if self._target_group else rules.target_group_id
+        target = self._target.take(cells, problems) if self._target else rules.target_id
+        if len(problems) > before:  # such a row is never sent; its other columns are still looked at
+            return None if isinstance(action, Fault) else Scope(action, rules.kind, None, 0, 0)
+        key = (action, org, group, target)
+        scope = self._scopes.get(key)
+        if scope is None:
+            scope = self._scopes[key] = Scope(action, rules.kind, org, group, target)
+        return scope
+
+    def _what_does_not_apply(
+        self, action: Action
+    ) -> tuple[tuple[tuple[int, Callable[[Cell], bool], str], ...], tuple[str, ...]]:
+        """Return the columns to look at for values that do not apply, and the notes about the config's values."""
+        names = ["initial_balance", "reset_streak_status", "period_name"]
+        if action is Action.ENROLL and self._rules.kind is Kind.MILESTONE:
+            names = ["reset_streak_status"]
+        elif action is Action.ENROLL:
+            names = ["initial_balance", "period_name"]
+        what = "an unenroll" if action is Action.UNENROLL else _KIND_WORDS[self._rules.kind]
+        in_config = {
+            "initial_balance": self._rules.initial_balance is not None,
+            "reset_streak_status": self._rules.reset_streak_status,
+            "period_name": bool(self._rules.cycles),
+        }
+        columns = tuple(
+            (self._roles[name], _HOLDS_VALUE[name], f"{name} does not apply to {what}: left out")
+            for name in names
+            if name in self._roles
+        )
+        notes = tuple(
+            f"campaign.{'cycles' if name == 'period_name' else name} does not apply to {what}: left out"
+            for name in names
+            if name not in self._roles and in_config[name]
+        )
+        return columns, notes
+
+    def _shape_problem(self, cells: Sequence[Cell]) -> RowProblem | None:
+        """Find out whether a row with more or fewer cells than the header can still be read.
+
+        Blank extra cells are delimiters typed too many. A missing cell matters in a column with a role: the row
+        may have been cut, or its cells moved.
+        """
+        width = self._width
+        extra = [cell_text(cell) for cell in cells[width:] if not is_blank_cell(cell)]
+        if extra:
+            hint = f"the row has {len(cells)} cells, the header {width}; put a cell that holds the delimiter in quotes"
+            return RowProblem("", ", ".join(extra), Problem.ROW_SHAPE, hint)
+        missing = [name for name, index in self._roles.items() if index >= len(cells)]
+        if not missing:
+            return None
+        hint = f"the row ends after {len(cells)} of {width} cells, before {missing[0]}; complete it"
+        return RowProblem(self._columns[self._roles[missing[0]]], "", Problem.ROW_SHAPE, hint)
+
+    def _check_request_id(
+        self, cells: Sequence[Cell], requests: tuple[EnrollmentRequest, ...], problems: list[RowProblem]
+    ) -> None:
+        """Compare a report's row with the digest that was written beside it: somebody may have changed one of them."""
+        index = self._roles["request_id"]
+        written = cell_text(cells[index]).strip(BLANKS)
+        if written and written not in {request_id(request) for request in requests}:
+            problems.append(RowProblem(self._columns[index], written, Problem.AMBIGUOUS, _CHANGED_ROW))
+
+    def _read_org(self, cell: Cell) -> int | Fault | None:
+        """Read an org id. In our own reports, and only there, blank means that no other org was meant."""
+        if self._own_report and is_blank_cell(cell):
+            return None
+        return read.read_id(cell)
+
+    def _read_periods(self, cell: Cell) -> tuple[str, ...] | Fault:
+        """Read one period name, or several where a separator is set (a report of ours has one in each row)."""
+        name = read.read_name(cell)
+        separator = self._rules.period_separator
+        if isinstance(name, Fault):
+            return name
+        if not separator or self._own_report or separator not in name:
+            return (name,)
+        names = tuple(part.strip(BLANKS) for part in name.split(separator))
+        if not all(names):
+            hint = f'{quoted(name)} has a blank name beside a "{separator}"; remove the separator or write the name'
+            return Fault(Problem.MISSING, hint)
+        return names
+
+    def _column(self, name: str, reader: Callable[[Cell], Any]) -> _Column | None:
+        index = self._roles.get(name)
+        return None if index is None else _Column(index, self._columns[index], reader)
+
+    def _refuse_what_is_missing(self) -> None:
+        rules, roles = self._rules, self._roles
+        for name, value in (("target_group_id", rules.target_group_id), ("target_id", rules.target_id)):
+            if value is None and name not in roles:
+                raise InputRefused(
+                    f"neither a column {name} nor campaign.{name} says where to enroll; give one of them"
+                )
+        every_row_enrolls = "action" not in roles and rules.action is Action.ENROLL
+        if rules.kind is Kind.MILESTONE and every_row_enrolls and "period_name" not in roles and not rules.cycles:
+            raise InputRefused(_NO_CYCLE)
+
+
+_NO_CYCLE = "neither a column period_name nor campaign.cycles names a cycle; give one of them"
+_CHANGED_ROW = (
+    "request_id does not fit the row any more; empty the request_id to send the row as it now stands, "
+    "or undo the change"
+)
+_HOLDS_VALUE: dict[str, Callable[[Cell], bool]] = {
+    "initial_balance": lambda cell: read.read_balance(cell) is not None,
+    "reset_streak_status": lambda cell: read.read_yes_no(cell) is not False,
+    "period_name": lambda cell: not is_blank_cell(cell),
+}

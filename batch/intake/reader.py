@@ -1,0 +1,194 @@
+"""Step 1 of 5: a file becomes a table: named columns, and source rows that know where they stand.
+
+Owns which reader a file needs, which sheet is meant, where the header is and where the table ends. Nothing is
+interpreted here: cells stay as the file has them, except that the apostrophe which our own CSV writer puts before
+dangerous texts is taken off again.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from batch.errors import InputRefused
+from batch.intake.formats.binary import open_binary
+from batch.intake.formats.content import Content, content_of
+from batch.intake.formats.grid import refuse_wide
+from batch.intake.formats.ods import open_ods
+from batch.intake.formats.text import open_text
+from batch.intake.formats.xlsx import open_xlsx
+from batch.intake.headers import HEADER_WITHIN, is_own_report, known_names
+from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row, quoted
+from batch.intake.sheet_choice import choose_sheets
+from batch.model import SourceRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from batch.intake.formats.grid import Grid, Workbook
+    from batch.model import Cell
+
+_C = TypeVar("_C", bound="Cell")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRules:
+    """How to read a file; None means: find out. `header_row` counts from 1, as the spreadsheet program shows it.
+
+    `header_names` are the headers that the config maps to names of ours, by which a header row is known too.
+    For one of our own reports none of this applies.
+    """
+
+    sheet: str | None = None
+    header_row: int | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header_names: tuple[str, ...] = ()
+
+
+class Table:
+    """The table of one file or sheet, open for reading; a context manager."""
+
+    def __init__(self, path: Path, grid: Grid, header: SourceRow, close: Callable[[], None]) -> None:
+        columns = _texts(header)
+        refuse_wide(path.name, grid.sheet, len(columns))
+        for cell in header.cells:
+            if isinstance(cell, Unreadable) and cell.strip(BLANKS):
+                raise InputRefused(f"{path.name}, header in row {header.row}: {cell.hint}")
+        if grid.width is not None:
+            columns = (columns + [""] * grid.width)[: grid.width]
+        self.path = path
+        self.sheet = grid.sheet
+        self.header_row = header.row
+        self.remarks = grid.remarks
+        self.is_own_report = is_own_report(columns)
+        self._is_guarded = self.is_own_report and grid.width is None
+        self.columns = tuple(map(_unguarded, columns) if self._is_guarded else columns)
+        self._grid = grid
+        self._close = close
+
+    def rows(self) -> Iterator[SourceRow]:
+        """Yield every row from below the header to the last one that is not blank; starts over at each call.
+
+        A blank row in between has no cells. In a sheet every other row has as many cells as there are columns.
+        Raises: InputRefused where the file cannot be read to its end.
+        """
+        expected = self.header_row + 1
+        width = self._grid.width
+        for found in self._grid.rows():
+            row = found
+            if row.row < expected or is_blank_row(row.cells):
+                continue
+            while expected < row.row:
+                yield SourceRow(expected, ())
+                expected += 1
+            expected += 1
+            if width is not None and len(row.cells) < width:
+                row = SourceRow(row.row, row.cells + (None,) * (width - len(row.cells)))
+            elif self._is_guarded:
+                row = SourceRow(row.row, tuple(map(_unguarded, row.cells)), row.line)
+            yield row
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._close()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_table(path: Path, rules: ReadRules) -> Table:
+    """Open the one table of a file.
+
+    Raises: InputRefused where there is no such file, or it cannot be read exactly; the text says why and what to do.
+    """
+    tables = open_tables(path, rules)
+    table = next(tables)
+    second = next(tables, None)
+    if second is None:
+        return table
+    table.close()
+    second.close()
+    names = f"{quoted(str(table.sheet))} and {quoted(str(second.sheet))}"
+    raise InputRefused(f"{path.name}: several sheets hold requests: {names}; keep one of them")
+
+
+def open_tables(path: Path, rules: ReadRules) -> Iterator[Table]:
+    """Yield the tables of a file, each open: one, except for a workbook of ours, whose failure sheets are read.
+
+    Raises: InputRefused as `open_table` does.
+    """
+    content = content_of(path)
+    if content is Content.TEXT:
+        grid = open_text(path, rules.encoding, rules.delimiter, rules.header_names)
+        yield Table(path, grid, _find_header(path, grid, rules), lambda: None)
+        return
+    book = _open_workbook(path, content)
+    with _closed_when_refused(book):
+        chosen = choose_sheets(path.name, book.sheets, rules.sheet)
+    for number, (name, remarks) in enumerate(chosen):
+        if number:  # a table closes its workbook, so each needs its own
+            book = _open_workbook(path, content)
+        with _closed_when_refused(book):
+            grid = next(sheet for sheet in book.sheets if sheet.name == name).grid()
+            grid = replace(grid, remarks=grid.remarks + remarks)
+            table = Table(path, grid, _find_header(path, grid, rules), book.close)
+        yield table
+
+
+def _open_workbook(path: Path, content: Content) -> Workbook:
+    match content:
+        case Content.XLSX:
+            return open_xlsx(path)
+        case Content.ODS:
+            return open_ods(path)
+        case _:
+            return open_binary(path, is_package=content is Content.XLSB)
+
+
+@contextmanager
+def _closed_when_refused(book: Workbook) -> Iterator[None]:
+    try:
+        yield
+    except InputRefused:
+        book.close()
+        raise
+
+
+def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
+    """Return the header row: that of a report of ours, the one that the config names, or the one that looks like it."""
+    top = list(islice(grid.rows(), HEADER_WITHIN))
+    own = next((row for row in top if is_own_report(_texts(row))), None)
+    if own is not None:
+        return own
+    where = f"{path.name}, sheet {quoted(grid.sheet)}" if grid.sheet else path.name
+    if rules.header_row is not None:
+        header = next((row for row in grid.rows() if row.row >= rules.header_row), None)
+        if header is None or header.row > rules.header_row or not any(_texts(header)):
+            raise InputRefused(f"{where}: row {rules.header_row} (input.header_row) is blank or not there")
+        return header
+    best = max(top, key=lambda row: known_names(_texts(row), rules.header_names), default=None)
+    if best is None or not known_names(_texts(best), rules.header_names):
+        raise InputRefused(
+            f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id; add a header "
+            "row, name its customer column in input.columns, or say in input.header_row where it is"
+        )
+    return best
+
+
+def _texts(row: SourceRow) -> list[str]:
+    return [cell_text(cell).strip(BLANKS) for cell in row.cells]
+
+
+def _unguarded(cell: _C) -> _C | str:
+    """Take off the one apostrophe that our CSV writer puts before texts which a spreadsheet program would execute."""
+    return cell[1:] if isinstance(cell, str) and cell[:1] == "'" else cell
