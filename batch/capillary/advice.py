@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from batch.capillary.codes import Reason
-from batch.capillary.registry import CODES, STATUSES, Code
+from batch.capillary.registry import CODES, SERVER_FAULT, STATUSES, UNDOCUMENTED, Code
 from batch.model import GROUP_OF, Group, Outcome, Speaks, StopReason
 
 WHOSE: Final = {
@@ -145,3 +145,46 @@ def advise(outcome: Outcome, error_code: int | None, reason: str) -> str:
     if entry is not None and entry.outcome is outcome:
         return entry.advice
     return OUTCOMES[outcome].advice
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one kind of end means: in words, for whom it speaks, what to do, whether the run tries again, and says who.
+
+    `source` is the vendor's page or our reason, empty where the outcome alone says it.
+    """
+
+    meaning: str
+    whose: str
+    what_to_do: str
+    is_retried: bool
+    source: str
+
+
+def explain(outcome: Outcome, http_status: int | None, error_code: int | None, reason: str) -> Explanation:
+    """Return what it means that a request ended, or an attempt came back, so."""
+    entry = _entry(outcome, http_status, error_code)
+    what_to_do = advise(outcome, error_code, reason)
+    if entry is not None:
+        meaning = f"{entry.meaning[0].upper()}{entry.meaning[1:]}."
+        return Explanation(meaning, WHOSE[entry.speaks], what_to_do, entry.retry, entry.source)
+    is_retried = outcome in {Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.UNREACHABLE, Outcome.IN_DOUBT}
+    return Explanation(OUTCOMES[outcome].meaning, WHOSE[_speaks(outcome, reason)], what_to_do, is_retried, "")
+
+
+def _entry(outcome: Outcome, http_status: int | None, error_code: int | None) -> Code | None:
+    """Return the entry that stands for this outcome: the code's, else the status's."""
+    known = CODES.get(error_code or 0), STATUSES.get(http_status or 0), SERVER_FAULT, UNDOCUMENTED
+    is_server_fault = http_status is not None and 500 <= http_status < 600
+    fits = True, True, is_server_fault, http_status is not None
+    return next(
+        (entry for entry, may_be in zip(known, fits, strict=True) if may_be and entry and entry.outcome is outcome),
+        None,
+    )
+
+
+def _speaks(outcome: Outcome, reason: str) -> Speaks:
+    if outcome is not Outcome.NOT_SENT:
+        return Speaks.REQUEST
+    kind, _, scope = reason.partition("_")
+    return Speaks(scope) if kind == "quarantined" and scope in set(Speaks) else Speaks.RUN

@@ -15,7 +15,7 @@ import httpx
 
 from batch import __version__
 from batch.capillary.auth import TOKEN_HEADER, TOKEN_PATH, BasicAuth, OAuth, TokenKeeper
-from batch.capillary.transport import Address, exchange, open_client, tls_context
+from batch.capillary.transport import BODY_LIMIT, Address, exchange, open_client, tls_context
 from batch.errors import ConfigError
 from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Reply, Scope
 
@@ -28,6 +28,9 @@ _HEADERS: Final = {
     "User-Agent": f"enroll-batch/{__version__}",
 }
 _VERBS: Final = {Action.ENROLL: "enroll", Action.UNENROLL: "unEnroll"}
+_READ_HEADERS: Final = {name: value for name, value in _HEADERS.items() if name != "Content-Type"}
+_STANDING_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes. Source: our choice, because 50 targets with 100 cycles each, the vendor's maximum, are about 3 MB."""
 
 
 class CapillaryClient:
@@ -77,6 +80,25 @@ class CapillaryClient:
             worker, httpx.Request("POST", url, headers=headers | access, content=body_of(request))
         )
 
+    async def read_standing(self, worker: int, request: EnrollmentRequest) -> Reply | NoAnswer:
+        """Read the target groups of the customer of `request`: all cycles of its target, also when it is inactive.
+
+        One answer tells all cycles. It holds the customer's name, mobile and e-mail: read it, and let it go. Over the
+        same connection, and with the same exceptions, as `send`.
+
+        Source: docs.capillarytech.com/reference/connectedorgs-get-associated-target-groups-of-a-user; its
+        `targetRuleId` is the `targetId` of the enroll path.
+        """
+        access = await self._access_of(worker)
+        if isinstance(access, NoAnswer):
+            return access
+        scope, version = request.scope, self._address.version
+        url = self._url(f"{version}/users/{request.customer}/targetGroups").copy_merge_params(
+            {"includeInactive": "true", "includeInactiveTargets": "true", "targetRuleId": str(scope.target_id)}
+        )
+        headers = _READ_HEADERS | _scope_headers(version, scope.org_id) | access
+        return await self._exchange(worker, httpx.Request("GET", url, headers=headers), _STANDING_LIMIT)
+
     async def renew_token(self, worker: int) -> bool:
         """Replace the token that `worker` last sent with; False when there is none to replace (Basic).
 
@@ -107,7 +129,7 @@ class CapillaryClient:
         self._sent_with[worker] = token
         return {TOKEN_HEADER: token}
 
-    async def _exchange(self, worker: int, request: httpx.Request) -> Reply | NoAnswer:
+    async def _exchange(self, worker: int, request: httpx.Request, body_limit: int = BODY_LIMIT) -> Reply | NoAnswer:
         """Exchange over the worker's own client, which is kept only after a complete answer.
 
         A client whose exchange was cancelled may have lost its only connection for good: httpcore 1.0.9 leaves it
@@ -118,7 +140,7 @@ class CapillaryClient:
             client = self._clients[worker] = open_client(self._address, self._tls)
         is_clean = False
         try:
-            answer = await exchange(client, request, self._address)
+            answer = await exchange(client, request, self._address, body_limit)
             is_clean = isinstance(answer, Reply) and answer.complete
         finally:
             if not is_clean:
@@ -141,11 +163,15 @@ class CapillaryClient:
         """Return the URL and headers of a scope, made once: parsing an URL costs as much as a tenth of a request."""
         route = self._routes.get(scope)
         if route is None:
-            prefix, version = self._address.path_prefix.strip("/"), self._address.version
+            version = self._address.version
             path = f"{version}/targetGroups/{scope.target_group_id}/targets/{scope.target_id}/{_VERBS[scope.action]}"
-            url = httpx.URL("/".join(part for part in (self._base, prefix, path) if part))
+            url = self._url(path)
             route = self._routes[scope] = url, _HEADERS | _scope_headers(version, scope.org_id)
         return route
+
+    def _url(self, path: str) -> httpx.URL:
+        prefix = self._address.path_prefix.strip("/")
+        return httpx.URL("/".join(part for part in (self._base, prefix, path) if part))
 
 
 def body_of(request: EnrollmentRequest) -> bytes:

@@ -1,7 +1,7 @@
 """Step 3 of 5: carry one HTTP request there and one answer back, in bounded time and memory.
 
 Owns the stock httpx client: one connection, no redirects, no cookies, no environment, TLS always verified. An answer
-is read up to BODY_LIMIT and no further. Knows neither the vendor's paths nor its codes.
+is read up to a limit and no further. Knows neither the vendor's paths nor its codes.
 """
 
 from __future__ import annotations
@@ -115,11 +115,13 @@ def _proxy(url: str, tls: ssl.SSLContext) -> httpx.Proxy:
     return httpx.Proxy(url, ssl_context=tls if httpx.URL(url).scheme == "https" else None)
 
 
-async def exchange(client: httpx.AsyncClient, request: httpx.Request, address: Address) -> Reply | NoAnswer:
+async def exchange(
+    client: httpx.AsyncClient, request: httpx.Request, address: Address, body_limit: int = BODY_LIMIT
+) -> Reply | NoAnswer:
     """Send `request` and return its answer, or what is known of it without one.
 
-    Takes at most `address.total_timeout_s` and little more than BODY_LIMIT of memory. The connection is kept only
-    after a complete answer. A cancellation passes through.
+    Takes at most `address.total_timeout_s` and little more than `body_limit` bytes of memory. The connection is kept
+    only after a complete answer. A cancellation passes through.
     """
     watch = Watch()
     request.extensions["trace"] = watch
@@ -127,7 +129,7 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, address: A
         async with asyncio.timeout(address.total_timeout_s):
             response = await client.send(request, stream=True)
             try:
-                body, complete = await _read(response)
+                body, complete = await _read(response, body_limit)
             finally:
                 await response.aclose()
     except _FAULTS as error:
@@ -135,13 +137,13 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, address: A
     return Reply(response.status_code, body, _headers(response), complete)
 
 
-async def _read(response: httpx.Response) -> tuple[bytes, bool]:
-    """Return the body as it came over the wire, undecoded, and whether it ended within BODY_LIMIT."""
+async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
+    """Return the body as it came over the wire, undecoded, and whether it ended within `limit` bytes."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > BODY_LIMIT:
-            return bytes(body[:BODY_LIMIT]), False
+        if len(body) > limit:
+            return bytes(body[:limit]), False
     return bytes(body), True
 
 

@@ -39,7 +39,6 @@ _NOT_YET: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "campaign.expand": (lambda expand: expand == "current", "write each or first"),
     "campaign.on_cascade": (lambda on_cascade: on_cascade != "report", "write report"),
     "pacing.window": (lambda window: window is not None, "remove it and start the run at that hour"),
-    "retry.in_doubt": (lambda in_doubt: in_doubt == "verify", "write resend or leave"),
     "ledger": (lambda ledger: ledger != "sqlite", "write sqlite"),
     "inbox": (lambda inbox: inbox is not None, "remove it"),
     "notify": (bool, "remove it"),

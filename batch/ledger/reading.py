@@ -1,6 +1,6 @@
 """Step 2 of 5: what the report reads of a ledger: how each request stands, where it came from, and the counts.
 
-Owns the one rule that says how a request stands (`_UNSETTLED` and `_SUPERSEDED`) and sees the ledger as it was at
+Owns the one rule that says how a request stands (`_UNSETTLED`, `_SUPERSEDED`, `_TOLD`) and sees the ledger as it was at
 one moment, beside a running sender. Writes nothing, and knows nothing of files, words or what a count should be.
 """
 
@@ -13,9 +13,11 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import LedgerFailed, UsageError
+from batch.ledger import timeline
 from batch.ledger.schema import SCHEMA_VERSION
 from batch.model import (
     Action,
+    Activity,
     EnrollmentRequest,
     Event,
     InputFacts,
@@ -31,6 +33,7 @@ from batch.model import (
     State,
     Subtotal,
     Tallies,
+    UnsettlingAttempts,
 )
 
 if TYPE_CHECKING:
@@ -79,19 +82,31 @@ UPDATE unsettled SET outcome = 'not_sent', reason = coalesce((SELECT stop_reason
 """How a request without an outcome stands: in doubt where an attempt may have been applied or left no trace but its
 intent, else as its last attempt says, else not sent."""
 
+_TOLD = """
+CREATE TEMP TABLE told (
+    request_no INTEGER PRIMARY KEY, outcome TEXT, reason TEXT, http_status INTEGER, error_code INTEGER,
+    asked_at INTEGER);
+INSERT INTO told SELECT request_no, outcome, reason, http_status, error_code, max(asked_at)
+    FROM verdict WHERE sample = '' GROUP BY request_no;
+"""
+"""What the last look at the API said about a request; it counts where the outcome that holds is in doubt."""
+
 _STANDING = """
 LEFT JOIN outcome o ON o.request_no = r.request_no AND NOT EXISTS (
     SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence)
+LEFT JOIN told v ON v.request_no = r.request_no AND o.outcome = 'in_doubt'
 LEFT JOIN unsettled u ON u.request_no = r.request_no
 """
 
 _REPORT_ROWS = f"""
 SELECT r.request_no, r.customer, r.scope_no, p.name, r.initial_balance, r.reset,
-    coalesce(o.outcome, u.outcome), coalesce(o.reason, u.reason), coalesce(o.http_status, u.http_status),
-    coalesce(o.error_code, u.error_code), coalesce(o.error_message, u.error_message),
+    coalesce(v.outcome, o.outcome, u.outcome), coalesce(v.reason, o.reason, u.reason),
+    iif(v.outcome IS NULL, coalesce(o.http_status, u.http_status), v.http_status),
+    iif(v.outcome IS NULL, coalesce(o.error_code, u.error_code), v.error_code),
+    iif(v.outcome IS NULL, coalesce(o.error_message, u.error_message), ''),
     (SELECT count(*) FROM attempt t WHERE t.request_no = r.request_no AND t.tells <> 'withdrawn')
     + (SELECT count(*) FROM outcome t WHERE t.request_no = r.request_no AND t.attempt > 0),
-    coalesce(o.api_request_id, u.api_request_id), o.settled_at, s.input_no, s.row, s.cells
+    coalesce(o.api_request_id, u.api_request_id), coalesce(v.asked_at, o.settled_at), s.input_no, s.row, s.cells
 FROM request r JOIN source_row s USING (row_no) LEFT JOIN period p USING (period_no) {_STANDING}
 WHERE NOT r.contradicted ORDER BY r.request_no
 """
@@ -142,14 +157,16 @@ _COUNTS = {
 
 # From the outcomes themselves, not by way of the requests: so an outcome without a request shows.
 _OUTCOMES = """
-SELECT outcome, count(*) FROM outcome o WHERE NOT EXISTS (
+SELECT coalesce(v.outcome, o.outcome), count(*) FROM outcome o
+    LEFT JOIN told v ON v.request_no = o.request_no AND o.outcome = 'in_doubt' WHERE NOT EXISTS (
     SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence) GROUP BY 1
 UNION ALL SELECT outcome, count(*) FROM unsettled GROUP BY 1
 """
 
 _SUBTOTALS = f"""
 SELECT scope_no, p.name, outcome, n FROM (
-    SELECT r.scope_no, r.period_no, coalesce(o.outcome, u.outcome) AS outcome, count(*) AS n FROM request r {_STANDING}
+    SELECT r.scope_no, r.period_no, coalesce(v.outcome, o.outcome, u.outcome) AS outcome, count(*) AS n
+    FROM request r {_STANDING}
     WHERE NOT r.contradicted GROUP BY 1, 2, 3) LEFT JOIN period p USING (period_no)
 ORDER BY scope_no, period_no, outcome
 """
@@ -189,7 +206,7 @@ class LedgerReader:
             )
         # On disk, because a run of many millions of open requests must not fill the memory.
         self._connection.executescript(
-            f"PRAGMA temp_store = FILE; BEGIN; {_SUPERSEDED} {_UNSETTLED} PRAGMA query_only = ON;"
+            f"PRAGMA temp_store = FILE; BEGIN; {_SUPERSEDED} {_UNSETTLED} {_TOLD} PRAGMA query_only = ON;"
         )
 
     def _read_scopes(self) -> dict[int, Scope]:
@@ -226,6 +243,12 @@ class LedgerReader:
             facts = dict(zip(names, row, strict=True))
             return RunFacts(**facts | {"state": State(facts["state"])})
 
+    def kept_config(self) -> tuple[str, str, str, str]:
+        """Return what the run was told: path and text of its config, its working directory, its overrides as JSON."""
+        (row,) = self._rows("SELECT config_path, config_text, working_dir, overrides FROM run")
+        path, text, working_dir, overrides = row
+        return str(path), str(text), str(working_dir), str(overrides)
+
     def inputs(self) -> tuple[InputFacts, ...]:
         """Return the files of the upload, in the order in which they were read."""
         with self._failing_as_ledger():
@@ -250,6 +273,24 @@ class LedgerReader:
     def events(self) -> tuple[Event, ...]:
         """Return what happened over time, oldest first."""
         return tuple(Event(*row) for row in self._rows("SELECT at, kind, text FROM event ORDER BY event_no"))
+
+    def activity(self, origin: int, width_ns: int) -> tuple[Activity, ...]:
+        """Return what happened in each stretch of time from `origin` on; see `timeline.activity`."""
+        with self._failing_as_ledger():
+            return timeline.activity(self._rows, origin, width_ns)
+
+    def last_activity(self, before: int | None = None) -> int | None:
+        """Return when something was last recorded before a time, or at all; None when nothing was."""
+        return timeline.last_activity(self._rows, before)
+
+    def latencies(self) -> tuple[tuple[int, int], ...]:
+        """Return how many answers took how many milliseconds, fastest first: (ms, count)."""
+        return timeline.latencies(self._rows)
+
+    def unsettling_attempts(self, most: int) -> tuple[UnsettlingAttempts, ...]:
+        """Return what attempts brought that settled nothing, the most frequent first, at most so many kinds."""
+        with self._failing_as_ledger():
+            return timeline.unsettling_attempts(self._rows, most)
 
     def tallies(self) -> Tallies:
         """Count everything, each figure from the tables that record it."""

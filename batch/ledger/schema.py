@@ -142,6 +142,17 @@ CREATE TABLE outcome (
     settled_at      INTEGER NOT NULL,
     PRIMARY KEY (request_no, fence)
 ) WITHOUT ROWID;
+CREATE TABLE verdict (                    -- what a later look at the API said about an outcome
+    request_no      INTEGER NOT NULL,
+    asked_at        INTEGER NOT NULL,     -- the last one holds
+    sample          TEXT NOT NULL,        -- '': it ends a doubt; else the audit that asked, which changes no outcome
+    outcome         TEXT NOT NULL,        -- model.Outcome; in_doubt: it proved nothing
+    reason          TEXT NOT NULL,
+    http_status     INTEGER,
+    error_code      INTEGER,
+    api_request_id  TEXT NOT NULL,        -- of the look
+    PRIMARY KEY (request_no, asked_at)
+) WITHOUT ROWID;
 CREATE TABLE event (                      -- what the report shows over time
     event_no        INTEGER PRIMARY KEY,
     at              INTEGER NOT NULL,

@@ -2,8 +2,10 @@
 
 from batch.model.lists import GROUP_OF, Action, Group, Kind, Outcome, Problem, Speaks, State, StopReason, Tells
 from batch.model.records import (
+    Activity,
     Cell,
     Chunk,
+    EarlierRequest,
     EnrollmentRequest,
     Entries,
     Event,
@@ -22,6 +24,7 @@ from batch.model.records import (
     SourceRow,
     Subtotal,
     Tallies,
+    UnsettlingAttempts,
     Verdict,
     request_id,
 )
@@ -29,8 +32,10 @@ from batch.model.records import (
 __all__ = [
     "GROUP_OF",
     "Action",
+    "Activity",
     "Cell",
     "Chunk",
+    "EarlierRequest",
     "EnrollmentRequest",
     "Entries",
     "Event",
@@ -57,6 +62,7 @@ __all__ = [
     "Subtotal",
     "Tallies",
     "Tells",
+    "UnsettlingAttempts",
     "Verdict",
     "request_id",
 ]

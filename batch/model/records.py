@@ -150,6 +150,8 @@ class OpenRequest:
     """Attempts used up of `retry.attempts`."""
     maybe_applied: bool = False
     """An earlier attempt of ours may have been applied."""
+    look: int = 0
+    """Not 0: the next call does not send, it asks the API what became of the request, for the n-th time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,3 +308,39 @@ class Tallies:
     retries: int
     calls_saved: int
     subtotals: tuple[Subtotal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What happened in one stretch of time: attempts that started in it, and the requests that they settled.
+
+    Requests that were settled without an attempt count where they were settled.
+    """
+
+    begin: int | None
+    """Nanoseconds since 1970 UTC; None: a sender died, and nobody knows when these attempts started."""
+    outcome: Outcome | None
+    """How these requests stand; None: the attempts settled nothing."""
+    attempts: int
+    pushed_back: int
+    """Attempts among them that the API refused by 429 or 503."""
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettlingAttempts:
+    """Attempts that settled nothing, counted by what they brought."""
+
+    outcome: Outcome
+    http_status: int | None
+    error_code: int | None
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRequest:
+    """The same request in an earlier run: enrolled there, or left in doubt."""
+
+    run_id: str
+    is_in_doubt: bool

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from batch.capillary.client import CapillaryClient
 from batch.capillary.codes import judge
+from batch.capillary.enrolments import Enrolments
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
@@ -43,6 +44,15 @@ CANARY_DONE = "canary"
 
 Watch = Callable[[Pool, int], Awaitable[None]]
 """Shows progress: given the pool and the number of open requests; runs beside the pool and is cancelled at its end."""
+
+
+class CapillarySender:
+    """The pool's Sender: the vendor's client, which also answers what became of a request in doubt."""
+
+    def __init__(self, client: CapillaryClient) -> None:
+        self.send = client.send
+        self.renew_token = client.renew_token
+        self.verify = Enrolments(client).verify
 
 
 class LedgerThread:
@@ -135,7 +145,7 @@ async def _send(
     client = CapillaryClient(address, credentials, concurrency)
     recorder = LedgerThread(ledger, log, last_chunk)
     pool = Pool(
-        client,
+        CapillarySender(client),
         judge,
         recorder,
         speed=_speed(run),

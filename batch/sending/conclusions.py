@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, StopReason, Tells, Verdict
 from batch.sending.adaptive import RetryBudget
 from batch.sending.quarantine import Quarantines  # noqa: TC001 - a dataclass names its types
+from batch.sending.retry import InDoubt
 from batch.sending.throttle import Speed, Throttle
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
     from batch.sending.lanes import Lanes
     from batch.sending.retry import RetryRules
+
+
+LOOKS = 3
+"""How often the API is asked about one request in doubt, when it gives no answer to that either."""
 
 
 @dataclass(slots=True)
@@ -68,7 +73,8 @@ class Conclusions:
     def take_entries(self, batch: Sequence[OpenRequest] = ()) -> Entries:
         """Return, and forget, what is to be written, with the intents of the batch that leaves next."""
         entries, self._entries = self._entries, Entries()
-        for chunk, items in groupby(sorted(batch, key=lambda item: item.chunk.chunk_no), key=lambda item: item.chunk):
+        sent = [item for item in batch if not item.look]
+        for chunk, items in groupby(sorted(sent, key=lambda item: item.chunk.chunk_no), key=lambda item: item.chunk):
             entries.intents.append(Intent(chunk, tuple((item.request_no, item.attempts + 1) for item in items)))
         return entries
 
@@ -80,17 +86,65 @@ class Conclusions:
         """Take the verdict of an attempt that started at `started` on the loop's clock, `started_at` on the wall."""
         now = now_ns()
         verdict = self.throttle.observe(verdict, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now)
-        counted = item.attempts_counted + verdict.counts
+        attempt, counted = item.attempts + 1, item.attempts_counted + verdict.counts
         in_doubt = item.maybe_applied or verdict.tells is Tells.MAY_BE_APPLIED
-        attempt = item.attempts + 1
         result = Result(item.request_no, item.chunk.fence, attempt, verdict, True, started_at, time.time_ns())
-        if not verdict.settled and self._retry.may_try_again(item.request, verdict, counted, in_doubt):
+        later = replace(item, attempts=attempt, attempts_counted=counted, maybe_applied=in_doubt)
+        if self._needs_a_look(item, verdict):
             self._entries.results.append(replace(result, settled=False))
-            later = replace(item, attempts=attempt, attempts_counted=counted, maybe_applied=in_doubt)
+            self._lanes.retry(replace(later, look=1), self._not_before(verdict, counted, now))
+        elif not verdict.settled and not self._retry.is_used_up(verdict, counted) and self._may_resend(later):
+            self._entries.results.append(replace(result, settled=False))
             self._lanes.retry(later, self._not_before(verdict, counted, now))
-            return
+        else:
+            self._lanes.advance(item)
+            self._end(item, result)
+
+    def conclude_look(self, item: OpenRequest, verdict: Verdict | None) -> None:
+        """Take what the API says about a request in doubt; None when it could not be asked."""
+        now = now_ns()
+        if verdict is None and item.look < LOOKS:
+            self._lanes.retry(
+                replace(item, look=item.look + 1), now + self._retry.backoff_ns(item.look, self._random())
+            )
+        elif verdict is not None and not verdict.settled and item.attempts_counted < self._retry.attempts:
+            self._lanes.retry(replace(item, look=0), now)  # known not to be applied: it may be sent again
+        else:
+            self._lanes.advance(item)
+            self._end_unsent(item, verdict or Verdict(Outcome.IN_DOUBT, settled=True, reason="cannot_be_asked"))
+
+    def _needs_a_look(self, item: OpenRequest, verdict: Verdict) -> bool:
+        doubt = verdict.tells is Tells.MAY_BE_APPLIED or (item.maybe_applied and not verdict.settled)
+        return doubt and self._retry.about_doubt(item.request) is InDoubt.VERIFY
+
+    def _may_resend(self, item: OpenRequest) -> bool:
+        return not item.maybe_applied or self._retry.about_doubt(item.request) is InDoubt.RESEND
+
+    def taken_up(self, item: OpenRequest) -> OpenRequest:
+        """Return an open request of a claimed chunk as it is to be gone on with: what is in doubt may need a look.
+
+        What an earlier run left in doubt was started again by a person, so it is sent.
+        """
+        if item.maybe_applied and item.attempts and self._retry.about_doubt(item.request) is InDoubt.VERIFY:
+            return replace(item, look=1)
+        return item
+
+    def is_to_be_left(self, item: OpenRequest) -> bool:
+        """Return whether a request in doubt is neither sent again nor asked about."""
+        doubt = item.maybe_applied and bool(item.attempts) and not item.look
+        return doubt and self._retry.about_doubt(item.request) is InDoubt.LEAVE
+
+    def leave_in_doubt(self, item: OpenRequest) -> None:
+        """Settle a request that stays in doubt, as `retry.in_doubt: leave` asks."""
         self._lanes.advance(item)
-        released, stop = self._guards.refusals.observe(verdict, (item, result))
+        self._end_unsent(item, Verdict(Outcome.IN_DOUBT, settled=True, reason="interrupted"))
+
+    def _end_unsent(self, item: OpenRequest, verdict: Verdict) -> None:
+        now = time.time_ns()
+        self._settle(item, Result(item.request_no, item.chunk.fence, 0, verdict, True, None, now))
+
+    def _end(self, item: OpenRequest, result: Result) -> None:
+        released, stop = self._guards.refusals.observe(result.verdict, (item, result))
         for settled_item, settled_result in released:
             self._settle(settled_item, settled_result)
         if stop:
@@ -134,17 +188,19 @@ class Conclusions:
     def leave_out(self, item: OpenRequest, verdict: Verdict) -> None:
         """Settle a request of a closed scope without sending it."""
         self._lanes.advance(item)
-        now = time.time_ns()
         if item.maybe_applied:  # an earlier attempt may have done what is now refused
             verdict = replace(verdict, outcome=Outcome.IN_DOUBT)
-        self._settle(item, Result(item.request_no, item.chunk.fence, 0, verdict, True, None, now))
+        self._end_unsent(item, verdict)
 
     def withdraw(self, item: OpenRequest) -> None:
-        """Write down that the intent was not carried out: nothing left."""
+        """Write down that the intent was not carried out: nothing left. A look had no intent."""
+        if item.look:
+            self._lanes.give_back(item)
+            return
         verdict = Verdict(Outcome.NOT_SENT, settled=False, tells=Tells.WITHDRAWN, counts=False)
         self._leave_open(item, verdict, None)
 
-    def leave_in_doubt(self, item: OpenRequest, started_at: int, why: str) -> None:
+    def lose(self, item: OpenRequest, started_at: int, why: str) -> None:
         """Write down that the request left and that its answer will never be known."""
         verdict = Verdict(Outcome.IN_DOUBT, settled=False, reason=why, tells=Tells.MAY_BE_APPLIED)
         self._leave_open(item, verdict, started_at)

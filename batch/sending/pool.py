@@ -172,7 +172,7 @@ class Pool:
                 self._all_claimed = True
                 return
             chunk, requests = claimed
-            self._lanes.add_chunk(chunk, requests)
+            self._lanes.add_chunk(chunk, [self._conclusions.taken_up(item) for item in requests])
             if not requests:
                 self._conclusions.chunk_is_empty(chunk)
 
@@ -186,6 +186,8 @@ class Pool:
             item = self._lanes.take()
             if closed := self._guards.quarantines.closed_for(item.request):
                 self._conclusions.leave_out(item, closed)
+            elif self._conclusions.is_to_be_left(item):
+                self._conclusions.leave_in_doubt(item)
             elif self._within_limit(item):
                 batch.append(item)
             else:
@@ -219,12 +221,12 @@ class Pool:
                     self._conclusions.withdraw(unsent)
                 return
             self._pacer.started(now)
-            self.attempts += 1
+            self.attempts += not item.look
             self._start(item)
 
     def _start(self, item: OpenRequest) -> None:
         worker = self._idle.pop()
-        task = asyncio.create_task(self._attempt(worker, item))
+        task = asyncio.create_task(self._look(worker, item) if item.look else self._attempt(worker, item))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -244,11 +246,20 @@ class Pool:
             self._conclusions.withdraw(item)
             self.stop(Stop(StopReason.REFUSED, refusal.text))
         except asyncio.CancelledError:
-            self._conclusions.leave_in_doubt(item, started_at, "stopped before the answer came")
+            self._conclusions.lose(item, started_at, "stopped before the answer came")
         except Exception as fault:  # an unknown fault stops the run; its request is not tried again
-            text = f"a fault of enroll-batch itself: {type(fault).__name__} at {_place(fault)}"
-            self._conclusions.leave_in_doubt(item, started_at, text)
-            self.stop(Stop(StopReason.FAULT, text))
+            self.stop(_own_fault(fault))
+            self._conclusions.lose(item, started_at, _own_fault(fault).text)
+
+    async def _look(self, worker: int, item: OpenRequest) -> None:
+        """Ask what became of a request in doubt. Whatever goes wrong here leaves it in doubt, for a resume."""
+        try:
+            self._conclusions.conclude_look(item, await self._sender.verify(worker, item.request))
+        except asyncio.CancelledError:
+            self._lanes.give_back(item)
+        except Exception as fault:
+            self._lanes.give_back(item)
+            self.stop(_own_fault(fault))
 
     async def _ask(self, worker: int, item: OpenRequest) -> Verdict:
         """Make one attempt and say what it means, renewing the token once if that may help."""
@@ -293,9 +304,10 @@ class Pool:
                 await self._wake.wait()
 
 
-def _place(fault: Exception) -> str:
+def _own_fault(fault: Exception) -> Stop:
     """Name the innermost line of a fault, without any of its values."""
     trace = fault.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "an unknown place"
+    place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "an unknown place"
+    return Stop(StopReason.FAULT, f"a fault of enroll-batch itself: {type(fault).__name__} at {place}")

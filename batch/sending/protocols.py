@@ -17,6 +17,9 @@ class Sender(Protocol):
     async def send(self, worker: int, request: EnrollmentRequest) -> Reply | NoAnswer:
         """Make one attempt."""
 
+    async def verify(self, worker: int, request: EnrollmentRequest) -> Verdict | None:
+        """Ask the API what became of a request in doubt; None when it cannot be asked."""
+
     async def renew_token(self, worker: int) -> bool:
         """Renew the refused token that `worker` sent with; False when there is none to renew."""
 

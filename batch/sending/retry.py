@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batch.model import Action, Tells
+from batch.model import Action
 
 if TYPE_CHECKING:
     from batch.model import EnrollmentRequest, Verdict
@@ -19,6 +19,7 @@ class InDoubt(StrEnum):
     """What happens to a request that may have been applied: the setting `retry.in_doubt`."""
 
     RESEND = "resend"
+    VERIFY = "verify"
     LEAVE = "leave"
 
 
@@ -40,17 +41,15 @@ class RetryRules:
         full_s = min(self.max_s, self.base_s * 2.0 ** min(failures - 1, 60))
         return int(full_s * (0.5 + random / 2) * 1e9)
 
-    def may_try_again(
-        self, request: EnrollmentRequest, verdict: Verdict, attempts_counted: int, in_doubt: bool
-    ) -> bool:
-        """Return whether an attempt that did not settle its request is followed by another.
+    def about_doubt(self, request: EnrollmentRequest) -> InDoubt:
+        """Return what to do about a request that may have been applied.
 
-        `in_doubt`: this attempt or an earlier one may have been applied. A second unenroll, balance or reset is not
-        known to be harmless, so those are left in doubt, whatever the setting says.
+        A second unenroll, balance or reset is not known to be harmless, so those are verified, or left where the API
+        cannot be asked, whatever the setting says.
         """
-        if verdict.counts and attempts_counted >= self.attempts:
-            return False
-        if not in_doubt or verdict.tells is Tells.WITHDRAWN:
-            return True
         harmless = request.scope.action is Action.ENROLL and not request.asks_for_value
-        return harmless and self.in_doubt is InDoubt.RESEND
+        return self.in_doubt if harmless else InDoubt.VERIFY
+
+    def is_used_up(self, verdict: Verdict, attempts_counted: int) -> bool:
+        """Return whether a request has had all its attempts."""
+        return verdict.counts and attempts_counted >= self.attempts

@@ -169,9 +169,21 @@ def test_a_request_lost_before_the_effect_is_enrolled_by_the_retry(desk: Desk, s
     check_against_the_truth(desk, api)
 
 
-def test_a_balance_in_doubt_is_left_in_doubt(desk: Desk, sandbox: Factory) -> None:
+def test_a_balance_in_doubt_is_verified_and_never_resent_blindly(desk: Desk, sandbox: Factory) -> None:
     api = sandbox()
     api.inject(2, ["reset_after"])
+    api.inject(3, ["reset_before"])
+    assert desk.run(api, "customer_id,initial_balance\n1,10\n2,20\n3,30\n", campaign=ONE_CYCLE).code == 0
+    reasons = {row["customer_id"]: row["reason"] for row in desk.rows("succeeded.csv")}
+    assert reasons == {"1": "", "2": "confirmed_by_api", "3": ""}
+    assert api.calls["enroll"] == 4
+    check_against_the_truth(desk, api)
+
+
+def test_a_balance_in_doubt_is_left_where_the_api_cannot_be_asked(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    api.inject(2, ["reset_after"])
+    api.inject(2, ["error_400"] * 3, struck="read")
     said = desk.run(api, "customer_id,initial_balance\n1,10\n2,20\n", campaign=ONE_CYCLE)
     assert said.code == 5
     assert desk.outcomes() == {"enrolled": 1, "in_doubt": 1}

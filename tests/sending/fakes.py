@@ -60,6 +60,9 @@ class FakeSender:
         self.latency_s = latency_s
         self.renews = renews
         self.renewals = 0
+        self.looks: list[tuple[int, str | None]] = []
+        self.standing: Callable[[int, int], Verdict | None] = lambda *_: None
+        """What a look at a customer says, by the number of looks so far."""
         self.starts: list[tuple[int, int, str | None]] = []
         """When (nanoseconds on the loop's clock), which customer, which period."""
         self.in_flight: set[int] = set()
@@ -97,6 +100,11 @@ class FakeSender:
         assert isinstance(answer, Reply)
         verdict = self.verdicts[answer.status]
         return verdict if can_renew or not verdict.renew_token else NO_ACCESS
+
+    async def verify(self, worker: int, request: EnrollmentRequest) -> Verdict | None:
+        self.looks.append((request.customer, request.period))
+        await asyncio.sleep(self.latency_s)
+        return self.standing(request.customer, len(self.looks))
 
     async def renew_token(self, worker: int) -> bool:
         self.renewals += 1

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import AccessRefused, LedgerFailed
-from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope, StopReason, Tells
+from batch.model import Action, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, StopReason, Tells, Verdict
 from batch.sending.guards import Stop
 from batch.sending.retry import InDoubt
 from tests.sending.fakes import (
@@ -116,6 +117,80 @@ def test_an_unenroll_a_balance_or_a_reset_in_doubt_is_never_resent(request_in_do
     recorder = FakeRecorder([[first, dataclasses.replace(doubtful, request=request_in_doubt)]])
     run_virtually(make_pool(sender, recorder).run())
     assert recorder.outcomes() == {1: Outcome.ENROLLED, 2: Outcome.IN_DOUBT}
+
+
+CONFIRMED = Verdict(Outcome.ENROLLED, settled=True, reason="confirmed_by_api")
+REFUTED = Verdict(Outcome.SERVER_ERROR, settled=False, reason="refuted_by_api", tells=Tells.REFUSED)
+
+
+def doubtful_run(
+    standing: Callable[[int, int], Verdict | None], answers: Sequence[Verdict], in_doubt: InDoubt = InDoubt.VERIFY
+) -> tuple[FakeSender, FakeRecorder]:
+    """Customer 1 goes well; customer 2 gets the answers, and looks at it say what `standing` says."""
+    sender = FakeSender(lambda customer, _, attempt: ENROLLED if customer == 1 else answers[attempt - 1])
+    sender.standing = standing
+    recorder = FakeRecorder([open_requests(2)])
+    assert run_virtually(make_pool(sender, recorder, in_doubt=in_doubt).run()) is None
+    assert recorder.finished == [1]
+    return sender, recorder
+
+
+def test_with_verify_the_api_is_asked_before_anything_is_sent_again() -> None:
+    sender, recorder = doubtful_run(lambda *_: CONFIRMED, [LOST])
+    assert sender.looks == [(2, "c1")]
+    assert recorder.outcomes() == {1: Outcome.ENROLLED, 2: Outcome.ENROLLED}
+    assert [r.attempt for r in recorder.results if r.request_no == 2] == [1, 0]
+
+
+def test_what_the_api_has_not_applied_is_sent_again() -> None:
+    sender, recorder = doubtful_run(lambda *_: REFUTED, [LOST, ENROLLED])
+    assert recorder.outcomes()[2] is Outcome.ENROLLED
+    assert len(sender.starts) == 3
+
+
+def test_an_api_that_cannot_be_asked_leaves_it_in_doubt() -> None:
+    sender, recorder = doubtful_run(lambda *_: None, [LOST])
+    assert recorder.outcomes()[2] is Outcome.IN_DOUBT
+    assert len(sender.looks) == 3
+    assert len(sender.starts) == 2
+
+
+def test_what_is_refuted_when_all_attempts_are_used_up_is_known_not_to_be_applied() -> None:
+    sender, recorder = doubtful_run(lambda *_: REFUTED, [LOST, LOST, LOST])
+    assert recorder.outcomes()[2] is Outcome.SERVER_ERROR
+    assert len(sender.looks) == 3
+
+
+def left_behind(attempts: int) -> list[OpenRequest]:
+    """One request that a dead sender left in doubt, or that an earlier run did (no attempts in this one)."""
+    first, second = open_requests(2)
+    return [first, dataclasses.replace(second, maybe_applied=True, attempts=attempts, attempts_counted=attempts)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "outcome", "sent", "looks"),
+    [
+        (InDoubt.RESEND, Outcome.ENROLLED, 2, 0),
+        (InDoubt.VERIFY, Outcome.ENROLLED, 1, 1),
+        (InDoubt.LEAVE, Outcome.IN_DOUBT, 1, 0),
+    ],
+)
+def test_what_a_dead_sender_left_in_doubt_goes_by_the_setting(
+    setting: InDoubt, outcome: Outcome, sent: int, looks: int
+) -> None:
+    sender = FakeSender(lambda *_: ENROLLED)
+    sender.standing = lambda *_: CONFIRMED
+    recorder = FakeRecorder([left_behind(attempts=1)])
+    assert run_virtually(make_pool(sender, recorder, in_doubt=setting).run()) is None
+    assert recorder.outcomes()[2] is outcome
+    assert (len(sender.starts), len(sender.looks)) == (sent, looks)
+
+
+def test_what_an_earlier_run_left_in_doubt_was_started_again_by_a_person_and_is_sent() -> None:
+    sender = FakeSender(lambda *_: ENROLLED)
+    recorder = FakeRecorder([left_behind(attempts=0)])
+    run_virtually(make_pool(sender, recorder, in_doubt=InDoubt.LEAVE).run())
+    assert len(sender.starts) == 2
 
 
 def test_three_refusals_for_the_whole_run_in_a_row_stop_it_and_store_nothing() -> None:

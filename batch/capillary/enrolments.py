@@ -1,0 +1,64 @@
+"""Step 3 of 5: ask the API whether a request in doubt was applied.
+
+Owns one look at `users/{id}/targetGroups` on the worker's own connection, and what is done when its token is refused.
+Does not know when to look: whoever looks pays the rate like for a request. `standing` says what an answer proves.
+Bodies are neither logged nor kept.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from batch.capillary.standing import finding, judge_look
+from batch.errors import AccessRefused
+from batch.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch.capillary.client import CapillaryClient
+    from batch.model import EnrollmentRequest, NoAnswer, Reply, Verdict
+
+
+class Enrolments:
+    """The API's own word about enrolments: what `retry.in_doubt: verify` asks, and the sender of `verify`.
+
+    `wall_clock` gives seconds since 1970.
+    """
+
+    def __init__(self, client: CapillaryClient, *, wall_clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._wall_clock = wall_clock
+
+    async def send(self, worker: int, request: EnrollmentRequest) -> Reply | NoAnswer:
+        """Look once; the answer is for `standing`.
+
+        Raises: AccessRefused when the token endpoint refuses the key, ConfigError for an organisation with v3.
+        """
+        return await self._client.read_standing(worker, request)
+
+    async def renew_token(self, worker: int) -> bool:
+        """Replace the token that `worker` last looked with; False when there is none to replace.
+
+        Raises: AccessRefused when the token endpoint refuses the key.
+        """
+        return await self._client.renew_token(worker)
+
+    async def verify(self, worker: int, request: EnrollmentRequest) -> Verdict | None:
+        """Look once, and say what became of a request that is in doubt; None when the API does not say.
+
+        One call, which costs one start. A settled verdict ends the request: `confirmed_by_api`, or in doubt for good
+        as `enrolled_value_unknown`. One that is not settled, `server_error` with `tells` REFUSED, is known not to be
+        applied and may be sent again; an attempt that is still on its way may be applied after the look, so the
+        request remains one that may have been applied. A token that is refused is renewed for the next call.
+        """
+        try:
+            answer = await self._client.read_standing(worker, request)
+            now_s = self._wall_clock()
+            if judge_look(request, answer, maybe_applied=True, can_renew=True, now_s=now_s).renew_token:
+                await self._client.renew_token(worker)
+        except AccessRefused:
+            return None
+        found = finding(request, answer, now_s)
+        return None if found is None or (found.outcome is Outcome.IN_DOUBT and not found.settled) else found
