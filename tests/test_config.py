@@ -490,7 +490,6 @@ class TestNotYet:
             ("campaign: {on_cascade: skip}", "campaign.on_cascade"),
             ("campaign: {on_cascade: stop}", "campaign.on_cascade"),
             ("pacing: {window: '22:00-06:00'}", "pacing.window"),
-            ("retry: {in_doubt: verify}", "retry.in_doubt"),
             ("ledger: postgresql://host/db", "ledger"),
             ("inbox: /srv/uploads", "inbox"),
             ("notify: [{webhook: https://example.com}]", "notify"),

@@ -259,14 +259,16 @@ class RetrySettings(Section):
     max_s: Seconds = _key("60", "the longest such wait, in seconds")
     outage_s: Seconds = _key("3600", "seconds that an API that has answered before is waited for")
     in_doubt: Literal["resend", "verify", "leave"] = _key(
-        "resend", "a request that may have been applied: `resend` or `leave`; `verify` is for later"
+        "resend",
+        "a plain enroll that may have been applied: `resend` it, `verify` it by asking the API, or `leave` it; "
+        "anything else is always verified",
     )
 
 
 class GuardSettings(Section):
     """When a run stops by itself."""
 
-    canary: Natural = _key("0", "requests to try before a person looks; for later")
+    canary: Natural = _key("0", "requests of a sample that goes first; then the run waits for a word; `0`: none")
     stop_when: Annotated[
         Mapping[Annotated[str, AfterValidator(known_name(GUARD_NAMES))], Share], BeforeValidator(empty_for_null)
     ] = _key(

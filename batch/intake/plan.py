@@ -6,7 +6,7 @@ either requests or problems. Pure; knows no file format, no ledger (which finds 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batch.errors import InputRefused
@@ -19,6 +19,7 @@ from batch.model import (
     Cell,
     EnrollmentRequest,
     Kind,
+    Outcome,
     Problem,
     RowProblem,
     Scope,
@@ -153,7 +154,7 @@ class Planner:
         scope = self._only_scope or self._scope(cells, problems)
         requests = self._requests(cells, customer, scope, problems) if scope else ()
         if self._own_report and not problems:
-            self._check_request_id(cells, requests, problems)
+            requests = self._as_reported(cells, requests, problems)
         if problems or scope is None:
             return RowPlan((), tuple(problems), ())
         columns, notes = self._left_out[scope.action]
@@ -241,14 +242,23 @@ class Planner:
         hint = f"the row ends after {len(cells)} of {width} cells, before {missing[0]}; complete it"
         return RowProblem(self._columns[self._roles[missing[0]]], "", Problem.ROW_SHAPE, hint)
 
-    def _check_request_id(
+    def _as_reported(
         self, cells: Sequence[Cell], requests: tuple[EnrollmentRequest, ...], problems: list[RowProblem]
-    ) -> None:
-        """Compare a report's row with the digest that was written beside it: somebody may have changed one of them."""
+    ) -> tuple[EnrollmentRequest, ...]:
+        """Compare a report's row with the digest beside it: somebody may have changed one of them.
+
+        A row that the earlier run left in doubt starts as one that may have been applied; without its digest it is a
+        new request.
+        """
         index = self._roles["request_id"]
         written = cell_text(cells[index]).strip(BLANKS)
-        if written and written not in {request_id(request) for request in requests}:
+        if not written:
+            return requests
+        if written not in {request_id(request) for request in requests}:
             problems.append(RowProblem(self._columns[index], written, Problem.AMBIGUOUS, _CHANGED_ROW))
+        if cell_text(cells[self._columns.index("outcome")]).strip(BLANKS) == Outcome.IN_DOUBT:
+            return tuple(replace(request, doubtful=True) for request in requests)
+        return requests
 
     def _read_org(self, cell: Cell) -> int | Fault | None:
         """Read an org id. In our own reports, and only there, blank means that no other org was meant."""

@@ -155,3 +155,16 @@ def test_a_rerun_against_the_embedded_api_meets_the_same_one(desk: Desk) -> None
     config = desk.config("sandbox", auth=None, campaign=ONE_CYCLE)
     assert desk("run", upload, "-c", config, "--run-dir", "run").code == 0
     assert again(desk, "--only", "enrolled").outcomes() == {"already_enrolled": 3}
+
+
+def test_a_failure_file_that_goes_back_in_starts_its_doubtful_rows_as_such(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    api.inject(2, ["reset_after"])
+    desk.run(api, customers([1, 2]), campaign=ONE_CYCLE, retry={"in_doubt": "leave"})
+    config = desk.folder / "config.yaml"
+    said = desk("run", desk.folder / "run" / "failed.csv", "-c", config, "--yes", "--run-dir", "again/run")
+    assert said.code == 0
+    second = Desk(desk.folder / "again", desk.capsys, desk.monkeypatch)
+    assert second.rows("succeeded.csv")[0]["reason"] == "confirmed_by_retry"
+    why = desk("why", "again/run", 2).out
+    assert why.count("Run ") == 2
