@@ -16,6 +16,8 @@ from batch.commands.resume import resume
 from batch.commands.run import run
 from batch.commands.sandbox import sandbox
 from batch.commands.status import status
+from batch.commands.template import template
+from batch.commands.verify import verify
 from batch.commands.why import why
 from batch.errors import EXIT_CODES, EnrollBatchError
 
@@ -50,7 +52,7 @@ def cli() -> None:
     """
 
 
-for command in (plan, run, resume, rerun, report, status, why, sandbox):
+for command in (plan, run, resume, rerun, verify, report, status, why, template, sandbox):
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from batch.errors import InputRefused
-from batch.intake.raw_cells import IGNORABLE, quoted
+from batch.intake.raw_cells import BLANKS, IGNORABLE, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,11 +47,17 @@ def header_key(header: str) -> str:
     return _DROPPED.sub("", header.casefold())
 
 
-def known_names(headers: Iterable[str], renamed: Iterable[str] = ()) -> int:
+OWN_REPORT = 1_000
+"""What `known_names` returns for the header of one of our reports, whatever else stands in it."""
+
+
+def known_names(headers: Sequence[str], renamed: Iterable[str] = ()) -> int:
     """Return how many of `headers` are names of ours or of the config's, to tell a header row from a title.
 
     A row that does not name the customer is no header: 0.
     """
+    if is_own_report([header.strip(BLANKS) for header in headers]):
+        return OWN_REPORT
     also = {header_key(name) for name in renamed}
     keys = {header_key(header) for header in headers}
     names = {_KEYS[key] for key in keys if key in _KEYS}

@@ -13,7 +13,7 @@ from batch.errors import InputRefused
 from batch.intake import cells as read
 from batch.intake.cells import Fault
 from batch.intake.headers import is_own_report, match_columns
-from batch.intake.raw_cells import BLANKS, cell_text, is_blank_cell, is_blank_row, quoted
+from batch.intake.raw_cells import BLANKS, cell_text, is_blank_cell, quoted
 from batch.model import (
     Action,
     Cell,
@@ -65,8 +65,8 @@ class RowPlan(NamedTuple):
 
 
 def is_blank(row: SourceRow) -> bool:
-    """Tell whether a person sees nothing in the row."""
-    return is_blank_row(row.cells)
+    """Tell whether a row of a table is blank: `Table.rows` yields those without cells."""
+    return not row.cells
 
 
 _UNENROLL = Action.UNENROLL  # the look-up of a member of an enum costs as much as a whole cell
@@ -127,7 +127,7 @@ class Planner:
         self._own_report = is_own_report(columns)
         self._is_streak = rules.kind is Kind.STREAK
         self._refuse_what_is_missing()
-        self._customer = _Column(roles["customer_id"], columns[roles["customer_id"]], read.read_id)
+        self._customer = roles["customer_id"]
         self._action = self._column("action", read.read_action)
         self._org = self._column("org_id", self._read_org)
         self._target_group = self._column("target_group_id", read.read_id)
@@ -150,7 +150,10 @@ class Planner:
                 return RowPlan((), (problem,), ())
             cells = (*cells, *(None,) * (self._width - len(cells)))
         problems: list[RowProblem] = []
-        customer = self._customer.take_new(cells, problems)
+        customer: Any = read.read_id(cells[self._customer])
+        if type(customer) is Fault:
+            cell = cells[self._customer]
+            problems.append(RowProblem(self._columns[self._customer], cell_text(cell), customer.problem, customer.hint))
         scope = self._only_scope or self._scope(cells, problems)
         requests = self._requests(cells, customer, scope, problems) if scope else ()
         if self._own_report and not problems:

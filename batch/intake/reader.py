@@ -19,7 +19,7 @@ from batch.intake.formats.grid import refuse_wide
 from batch.intake.formats.ods import open_ods
 from batch.intake.formats.text import open_text
 from batch.intake.formats.xlsx import open_xlsx
-from batch.intake.headers import HEADER_WITHIN, is_own_report, known_names
+from batch.intake.headers import HEADER_WITHIN, OWN_REPORT, is_own_report, known_names
 from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row, quoted
 from batch.intake.sheet_choice import choose_sheets
 from batch.model import SourceRow
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from batch.intake.formats.grid import Grid, Workbook
     from batch.model import Cell
+
+OWN_SHEET_ROWS = 100_000
+"""A sheet of our workbook shows no more rows than this; the CSV beside it has all of them."""
 
 _C = TypeVar("_C", bound="Cell")
 
@@ -68,6 +71,7 @@ class Table:
         self.is_own_report = is_own_report(columns)
         self._is_guarded = self.is_own_report and grid.width is None
         self.columns = tuple(map(_unguarded, columns) if self._is_guarded else columns)
+        self._may_be_cut = self.is_own_report and grid.width is not None
         self._grid = grid
         self._close = close
 
@@ -77,21 +81,26 @@ class Table:
         A blank row in between has no cells. In a sheet every other row has as many cells as there are columns.
         Raises: InputRefused where the file cannot be read to its end.
         """
-        expected = self.header_row + 1
-        width = self._grid.width
-        for found in self._grid.rows():
-            row = found
-            if row.row < expected or is_blank_row(row.cells):
+        expected, width, is_guarded = self.header_row + 1, self._grid.width, self._is_guarded
+        for row in self._grid.rows():
+            number, cells = row.row, row.cells
+            if number < expected or is_blank_row(cells):
                 continue
-            while expected < row.row:
+            while expected < number:
                 yield SourceRow(expected, ())
                 expected += 1
-            expected += 1
-            if width is not None and len(row.cells) < width:
-                row = SourceRow(row.row, row.cells + (None,) * (width - len(row.cells)))
-            elif self._is_guarded:
-                row = SourceRow(row.row, tuple(map(_unguarded, row.cells)), row.line)
-            yield row
+            expected = number + 1
+            if self._may_be_cut and number - self.header_row >= OWN_SHEET_ROWS:
+                raise InputRefused(
+                    f'{self.path.name}, sheet "{self.sheet}": a sheet of a report shows at most {OWN_SHEET_ROWS} '
+                    "requests; give the CSV files beside it instead"
+                )
+            if width is not None and len(cells) < width:
+                yield SourceRow(number, cells + (None,) * (width - len(cells)))
+            elif is_guarded:
+                yield SourceRow(number, tuple(map(_unguarded, cells)), row.line)
+            else:
+                yield row
 
     def close(self) -> None:
         """Let go of the file."""
@@ -167,17 +176,17 @@ def _closed_when_refused(book: Workbook) -> Iterator[None]:
 def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
     """Return the header row: that of a report of ours, the one that the config names, or the one that looks like it."""
     top = list(islice(grid.rows(), HEADER_WITHIN))
-    own = next((row for row in top if is_own_report(_texts(row))), None)
-    if own is not None:
-        return own
+    likeness = {row.row: known_names(_texts(row), rules.header_names) for row in top}
+    best = max(top, key=lambda row: likeness[row.row], default=None)
+    if best is not None and likeness[best.row] == OWN_REPORT:
+        return best
     where = f"{path.name}, sheet {quoted(grid.sheet)}" if grid.sheet else path.name
     if rules.header_row is not None:
         header = next((row for row in grid.rows() if row.row >= rules.header_row), None)
         if header is None or header.row > rules.header_row or not any(_texts(header)):
             raise InputRefused(f"{where}: row {rules.header_row} (input.header_row) is blank or not there")
         return header
-    best = max(top, key=lambda row: known_names(_texts(row), rules.header_names), default=None)
-    if best is None or not known_names(_texts(best), rules.header_names):
+    if best is None or not likeness[best.row]:
         raise InputRefused(
             f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id; add a header "
             "row, name its customer column in input.columns, or say in input.header_row where it is"

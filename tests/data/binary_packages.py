@@ -17,8 +17,11 @@ _SECTOR = 512
 _END, _FREE, _FAT = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD
 
 
-def compound(streams: Mapping[str, bytes]) -> bytes:
-    """Return a compound file with these streams, each filled up to 4,096 bytes, so that none is a mini stream."""
+def compound(streams: Mapping[str, bytes], *, mini: bool = False) -> bytes:
+    """Return a compound file with these streams.
+
+    Each is filled up to 4,096 bytes, or, where they are `mini`, stands as it is in the stream of small streams.
+    """
     sectors: list[bytes] = []
     table: list[int] = []
 
@@ -28,8 +31,13 @@ def compound(streams: Mapping[str, bytes]) -> bytes:
         table.extend([*range(first + 1, first + count), _END])
         return first
 
-    places = {name: (add(content.ljust(4096, b"\0")), max(len(content), 4096)) for name, content in streams.items()}
-    entries = [_entry("Root Entry", 5, _END, 0, child=1)]
+    root, mini_table_at = (_END, 0), _END
+    if mini:
+        places, mini_stream, mini_table = _minis(streams)
+        root, mini_table_at = (add(mini_stream), len(mini_stream)), add(mini_table)
+    else:
+        places = {name: (add(content.ljust(4096, b"\0")), max(len(content), 4096)) for name, content in streams.items()}
+    entries = [_entry("Root Entry", 5, *root, child=1)]
     entries += [
         _entry(name, 2, *place, right=n + 2 if n + 1 < len(places) else _FREE)
         for n, (name, place) in enumerate(places.items())
@@ -40,10 +48,21 @@ def compound(streams: Mapping[str, bytes]) -> bytes:
     table += [_FAT] * fat_count
     table += [_FREE] * (fat_count * 128 - len(table))
     difat = [*range(fat_at, fat_at + fat_count), *[_FREE] * (109 - fat_count)]
-    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
-    header += struct.pack("<HHHHH6xIIIIIIIII", 62, 3, 0xFFFE, 9, 6, 0, fat_count, directory, 0, 4096, _END, 0, _END, 0)
+    numbers = (62, 3, 0xFFFE, 9, 6, 0, fat_count, directory, 0, 4096, mini_table_at, int(mini), _END, 0)
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH6xIIIIIIIII", *numbers)
     header += struct.pack("<109I", *difat)
     return header + b"".join(sectors) + struct.pack(f"<{len(table)}I", *table)
+
+
+def _minis(streams: Mapping[str, bytes]) -> tuple[dict[str, tuple[int, int]], bytes, bytes]:
+    """Return where each stream stands in the stream of small streams, that stream, and its table."""
+    places, stream, table = {}, b"", []
+    for name, content in streams.items():
+        first, count = len(table), -(-len(content) // 64)
+        places[name] = (first, len(content))
+        stream += content.ljust(count * 64, b"\0")
+        table += [*range(first + 1, first + count), _END]
+    return places, stream, struct.pack(f"<{len(table)}I", *table).ljust(_SECTOR, b"\xff")
 
 
 def _entry(name: str, kind: int, start: int, size: int, right: int = _FREE, child: int = _FREE) -> bytes:
@@ -147,7 +166,8 @@ def xlsb(*sheets: tuple[str, bytes], state: int = 0) -> bytes:
         for n in range(1, len(sheets) + 1)
     )
     parts: dict[str, bytes | str] = {
-        "_rels/.rels": f'<Relationships {spaces}><Relationship Id="rId1" Type="{types}/officeDocument" Target="xl/workbook.bin"/></Relationships>',
+        "_rels/.rels": f'<Relationships {spaces}><Relationship Id="rId1" Type="{types}/officeDocument" '
+        'Target="xl/workbook.bin"/></Relationships>',
         "xl/workbook.bin": b_record(131) + b_record(143) + bundles + b_record(144) + b_record(132),
         "xl/_rels/workbook.bin.rels": f"<Relationships {spaces}>{targets}</Relationships>",
     }

@@ -35,7 +35,10 @@ def _text(text: str, extra: str = "") -> str:
 
 
 def _float(value: object, extra: str = "") -> str:
-    return f'<table:table-cell office:value-type="float" office:value="{value}"{extra}><text:p>{value}</text:p></table:table-cell>'
+    return (
+        f'<table:table-cell office:value-type="float" office:value="{value}"{extra}>'
+        f"<text:p>{value}</text:p></table:table-cell>"
+    )
 
 
 def _row(*cells: str, extra: str = "") -> str:
@@ -128,7 +131,8 @@ ODS = (
         "comment_and_drawing_in_a_cell",
         _ROWS.replace(
             "<text:p>May</text:p>",
-            "<office:annotation><text:p>not this</text:p></office:annotation><draw:frame><text:p>nor this</text:p></draw:frame><text:p>M<text:span>ay</text:span></text:p>",
+            "<office:annotation><text:p>not this</text:p></office:annotation><draw:frame><text:p>nor this</text:p>"
+            "</draw:frame><text:p>M<text:span>ay</text:span></text:p>",
         ),
     ),
     _ods(
@@ -159,7 +163,8 @@ ODS = (
         "error",
         _float(5),
         _text("x"),
-        '<table:table-cell table:formula="of:=NA()" office:value-type="string" office:string-value="" calcext:value-type="error"><text:p>#N/A</text:p></table:table-cell>',
+        '<table:table-cell table:formula="of:=NA()" office:value-type="string" office:string-value="" '
+        'calcext:value-type="error"><text:p>#N/A</text:p></table:table-cell>',
         reported=((2, "initial_balance", Problem.ERROR_CELL),),
     ),
     _ods_cells(
@@ -272,6 +277,7 @@ _CHAIN_IN_A_CIRCLE = _WHOLE[:-512] + struct.pack("<I", 0) + _WHOLE[-508:]
 XLS = (
     _xls("plain", b""),
     Trap("xls_named.csv", _WHOLE, sent=TWO_SENT),
+    Trap("small_stream.xls", compound({"Other": b"x" * 100, "Workbook": _STREAM}, mini=True), sent=TWO_SENT),
     Trap("two_sheets.xls", xls(_SHEET, ("June", _RECORDS)), refused='several sheets hold data: "Enrolments", "June"'),
     Trap("empty_sheets_beside.xls", xls(("Sheet1", b""), _SHEET, ("Sheet3", b"")), sent=TWO_SENT),
     _xls(

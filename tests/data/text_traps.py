@@ -273,7 +273,7 @@ MISLABELLED = (
     Trap("other.xml", b'<?xml version="1.0"?><rows/>', refused="is XML"),
     Trap("page.csv", b"%PDF-1.7\n", refused="is a PDF"),
     Trap("picture.csv", b"\x89PNG\r\n\x1a\n", refused="is a picture"),
-    Trap("noise.csv", bytes(range(256)) * 64, refused=""),
+    Trap("noise.csv", bytes(range(256)) * 64, refused="neither UTF-8"),
 )
 
 TEXT_TRAPS = (*ENCODINGS, *DELIMITERS, *LINES, *QUOTES, *SHAPES, *NULS, *MISLABELLED)

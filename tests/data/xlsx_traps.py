@@ -142,7 +142,8 @@ HIDDEN = (
         TWO.replace('<row r="3"', '<row r="3" hidden="1"'),
         "1 row is hidden",
         "a filter is set",
-        after='<autoFilter ref="A1:D3"><filterColumn colId="1"><filters><filter val="May"/></filters></filterColumn></autoFilter>',
+        after='<autoFilter ref="A1:D3"><filterColumn colId="1"><filters><filter val="May"/></filters>'
+        "</filterColumn></autoFilter>",
     ),
     _rows("filter_buttons_only", TWO, after='<autoFilter ref="A1:D3"/>'),
     _rows("rows_that_say_that_they_are_not_hidden", TWO.replace('<row r="3"', '<row r="3" hidden="false" ht="12.8"')),
@@ -177,7 +178,9 @@ LAYOUT = (
     _rows(
         "sheet_that_begins_at_c5",
         "".join(
-            f'<row r="{number}">{"".join(cell(f"{letter}{number}", value) for letter, value in zip("CDEF", values, strict=True))}</row>'
+            f'<row r="{number}">'
+            + "".join(cell(f"{letter}{number}", value) for letter, value in zip("CDEF", values, strict=True))
+            + "</row>"
             for number, values in ((5, HEADER), (6, (345651201, "May", None, "x")), (7, (345651202, "June", 0, "y")))
         ),
     ),
@@ -258,7 +261,8 @@ WRITERS = (
     _rows(
         "references_in_some_cells",
         row(1, *HEADER) + '<row><c r="A2"/><c><v>1</v></c></row>'
-        '<row r="3"><c><v>345651201</v></c><c t="inlineStr"><is><t>May</t></is></c><c r="D3" t="inlineStr"><is><t>x</t></is></c></row>',
+        '<row r="3"><c><v>345651201</v></c><c t="inlineStr"><is><t>May</t></is></c>'
+        '<c r="D3" t="inlineStr"><is><t>x</t></is></c></row>',
         sent=ONE_SENT,
         reported=((2, "customer_id", Problem.MISSING), (2, "period_name", Problem.NOT_TEXT)),
     ),

@@ -19,6 +19,7 @@ WHOLE, RANGE, LOST, TWO_READINGS = (
     Problem.AMBIGUOUS,
 )
 MONDAY = dt.date(2024, 1, 1)
+NOON = dt.datetime(2024, 1, 1, 12)  # noqa: DTZ001 - spreadsheets know no time zones
 
 
 def problem(value: object) -> Problem | None:
@@ -118,7 +119,7 @@ def test_an_id_is_read_where_a_careful_person_is_certain(cell: Cell) -> None:
         ("#bezug!", Problem.ERROR_CELL),
         ("Err:502", Problem.ERROR_CELL),
         (MONDAY, WHOLE),
-        (dt.datetime(2024, 1, 1, 12), WHOLE),
+        (NOON, WHOLE),
         (dt.time(12), WHOLE),
         (dt.timedelta(hours=3), WHOLE),
     ],
@@ -327,7 +328,7 @@ def test_an_unreadable_cell_brings_its_own_problem_everywhere(reader: object) ->
         (5.5, "5.5"),
         (1.23e18, "1.23e+18"),
         (MONDAY, "2024-01-01"),
-        (dt.datetime(2024, 1, 1, 12), "2024-01-01 12:00:00"),
+        (NOON, "2024-01-01 12:00:00"),
         (dt.time(12), "12:00:00"),
         (dt.timedelta(hours=3), "3:00:00"),
     ],

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.errors import InputRefused
-from batch.intake.plan import Planner, RowPlan, is_blank, match_columns
+from batch.intake.plan import Planner, RowPlan, match_columns
 from batch.model import Action, EnrollmentRequest, Kind, Problem, Scope, SourceRow, request_id
 from tests.intake.readings import plan_rules
 
@@ -216,13 +216,10 @@ def test_numbers_that_look_alike_to_python_are_not_taken_for_each_other() -> Non
     assert [bool(each.problems) for each in plans] == [False, True, False, False, True]
 
 
-def test_a_row_is_blank_when_all_its_cells_are() -> None:
-    assert is_blank(SourceRow(2, ()))
-    assert is_blank(SourceRow(2, ("", None, " \u00a0")))
-    assert not is_blank(SourceRow(2, ("", 0)))
-
-
-OWN = "customer_id period_name initial_balance reset_streak_status action org_id target_group_id target_id outcome request_id"
+OWN = (
+    "customer_id period_name initial_balance reset_streak_status action org_id target_group_id target_id outcome "
+    "request_id"
+)
 ID = request_id(EnrollmentRequest(SCOPE, 5, "May;June"))
 
 

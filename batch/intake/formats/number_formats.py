@@ -27,6 +27,8 @@ _BUILT_IN_DURATION = 46
 _BUILT_IN_PERCENT = frozenset({9, 10})
 """Source: ECMA-376 part 1, 18.8.30 (numFmt), the implied formats."""
 
+_LONGEST_CODE = 255
+"""Characters of a number format. Source: Microsoft, Excel specifications and limits."""
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _DURATION = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 _DATE = re.compile(r"[ymdhs]|am/pm|a/p", re.IGNORECASE)
@@ -66,7 +68,7 @@ def shown_by(format_id: int, code: str | None) -> Shown:
         if format_id == _BUILT_IN_DURATION:
             return Shown.AS_DURATION
         return Shown.SCALED if format_id in _BUILT_IN_PERCENT else Shown.AS_NUMBER
-    bare = _LITERAL.sub("", code.split(";")[0] if code != ";" else "")
+    bare = _LITERAL.sub("", code[:_LONGEST_CODE].split(";")[0])
     if _DURATION.search(bare):
         return Shown.AS_DURATION
     if "general" in bare.lower():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_PARTS = 10_000
-MAX_PART_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 RATIO_FROM_BYTES = 4 << 20
 MAX_RATIO = 150
 """Sheets shrink to a tenth or a thirtieth, since every cell bears its number; bombs shrink to a thousandth.
@@ -98,15 +98,18 @@ class Package:
         parts = {info.filename.lower().lstrip("/"): info for info in infos}
         if len(parts) < len(infos):
             raise InputRefused(f"{name}: damaged: two parts of the package have one name; open it and save it again")
+        if any(info.flag_bits & 1 for info in infos):
+            raise InputRefused(f"{name}: protected by a password; save a copy without one")
         for info in infos:
-            if info.flag_bits & 1:
-                raise InputRefused(f"{name}: protected by a password; save a copy without one")
-            size, packed = info.file_size, max(info.compress_size, 1)
-            if size > MAX_PART_BYTES or (size > RATIO_FROM_BYTES and size / packed > MAX_RATIO):
-                raise InputRefused(
-                    f"{name}: refused as a zip bomb: its part {info.filename} unpacks from {packed} to {size} bytes"
-                )
+            _refuse_bomb(f"{name}: refused as a zip bomb: its part {info.filename}", info.file_size, info.compress_size)
+        packed = sum(info.compress_size for info in infos)
+        _refuse_bomb(f"{name}: refused as a zip bomb: it", sum(info.file_size for info in infos), packed)
         return parts
+
+
+def _refuse_bomb(what: str, size: int, packed: int) -> None:
+    if size > MAX_BYTES or (size > RATIO_FROM_BYTES and size > packed * MAX_RATIO):
+        raise InputRefused(f"{what} unpacks from {packed} to {size} bytes")
 
 
 @contextmanager

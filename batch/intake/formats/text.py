@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batch.errors import InputRefused
 from batch.intake.formats.grid import Grid
-from batch.intake.headers import HEADER_WITHIN, known_names
+from batch.intake.headers import HEADER_WITHIN, OWN_REPORT, known_names
 from batch.intake.raw_cells import BLANKS, Unreadable, quoted
 from batch.model import Problem, SourceRow
 
@@ -90,7 +90,9 @@ def open_text(path: Path, encoding: str | None, delimiter: str | None, header_na
     if not look.ends_with_line_break:
         remarks += ("the last line has no line break: if the file was cut off, its last row is incomplete",)
     sep = _SEP_LINE.match(look.sample)
-    found = delimiter or (sep[1] if sep else find_delimiter(look.sample, tuple(header_names)))
+    found = find_delimiter(look.sample, tuple(header_names))
+    if _header_likeness(look.sample, found, ()) < OWN_REPORT:
+        found = delimiter or (sep[1] if sep else found)
     layout = replace(layout, delimiter=found, skipped_lines=1 if sep else 0)
     return Grid(sheet=None, rows=lambda: _rows(layout), remarks=remarks)
 
@@ -223,7 +225,9 @@ def _broken_quote(layout: _Layout, error: str, first: int, last: int) -> str:
     name = layout.path.name
     if "expected after" in error:
         return f'{name}, line {last}: a quote is closed in the middle of a cell; write a quote inside a cell as ""'
-    if "unexpected end" in error or "field limit" in error:
+    if (
+        "unexpected end" in error or "field limit" in error
+    ):  # no cell has 131,072 characters, unless a quote swallows rows
         return f"{name}, line {first}: a quote is opened and never closed; close it, or remove it"
     return f"{name}, line {last}: {error}"
 

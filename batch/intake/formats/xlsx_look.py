@@ -68,8 +68,8 @@ class SheetLook(RowTaker):
             cell = CELL.match(body, place)
             if cell is None or not cell[1]:
                 return False
-            is_blank = cell[3].endswith(b"/") or cell[0].endswith(b"</c>")  # otherwise a formula follows
-            letters = cell[1] if cell[4] or cell[5] or not is_blank else b""
+            is_blank = cell[3].endswith(b"/") or cell[0].endswith(b'"></c>')
+            letters = b"" if is_blank else cell[1]
         self._row = row
         if _HIDDEN_ROW.search(attributes):
             self.hidden_rows.note(row)

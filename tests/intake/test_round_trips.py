@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openpyxl
+import pytest
+import python_calamine
+import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.errors import InputRefused
+from batch.intake import reader
+from batch.intake.cells import MAX_ID
+from batch.intake.raw_cells import BLANKS
+from batch.intake.reader import ReadRules, open_table
+from batch.intake.spellings import is_error_text
+from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope, request_id
+from batch.report import workbook
+from batch.report.files import csv_file
+from batch.report.tables import OUTCOME_COLUMNS
+from tests.data.binary_packages import label, number, xls
+from tests.data.packages import ods, row, sheet, xlsx
+from tests.intake.readings import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from batch.model import Cell
+
+HEADER = ("customer_id", "period_name", "initial_balance", "note")
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+NAMES = TEXTS.map(lambda text: text.strip(BLANKS)).filter(lambda text: text and not is_error_text(text))
+NARROW = st.text("abÄ€中=-'1 .", min_size=1, max_size=30).map(lambda text: f"x{text}".strip(BLANKS))
+IDS = st.integers(1, MAX_ID)
+BALANCES = st.none() | st.integers(0, MAX_ID)
+Asked = tuple[int, str, int | None, str]
+ROWS = st.lists(st.tuples(IDS, NAMES, BALANCES, TEXTS), min_size=1, max_size=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("round_trips")
+
+
+def sent(path: Path, **rules: Any) -> list[tuple[int, str | None, int | None]]:
+    reading = read(path, **rules)
+    assert reading.reported == []
+    return [(request.customer, request.period, request.initial_balance) for request in reading.requests]
+
+
+def without_notes(rows: Iterable[Asked]) -> list[tuple[int, str, int | None]]:
+    return [(customer, period, balance) for customer, period, balance, _ in rows]
+
+
+@settings(deadline=None)
+@given(
+    rows=ROWS,
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    end=st.sampled_from(["\r\n", "\n", "\r"]),
+)
+def test_every_id_and_every_name_survives_a_csv(
+    rows: list[Asked], delimiter: str, encoding: str, end: str, folder: Path
+) -> None:
+    """Broken by reading the file as Latin-1 and by stripping more than blanks."""
+    path = folder / "round.csv"
+    with path.open("w", encoding=encoding, newline="") as stream:
+        writer = csv.writer(stream, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
+        writer.writerows([HEADER, *rows])
+    assert sent(path) == without_notes(rows)
+    assert [each.cells[3] for each in read(path).rows] == [note for *_, note in rows]
+
+
+def xlsx_with_shared_strings(path: Path, rows: list[Asked]) -> None:
+    write_xlsx(path, rows, constant_memory=False)
+
+
+def xlsx_with_inline_strings(path: Path, rows: list[Asked]) -> None:
+    write_xlsx(path, rows, constant_memory=True)
+
+
+def write_xlsx(path: Path, rows: list[Asked], *, constant_memory: bool) -> None:
+    with xlsxwriter.Workbook(path, {"constant_memory": constant_memory}) as book:
+        page = book.add_worksheet()
+        for line, values in enumerate([HEADER, *rows]):
+            for column, value in enumerate(values):
+                if isinstance(value, int) and value < 10**15:
+                    page.write_number(line, column, value)
+                elif value is not None:
+                    page.write_string(line, column, str(value))
+
+
+def handmade_xls(path: Path, rows: list[Asked]) -> None:
+    records = b""
+    for line, values in enumerate([HEADER, *rows]):
+        for column, value in enumerate(values):
+            if isinstance(value, int) and value < 10**15:
+                records += number(line, column, float(value))
+            elif value is not None:
+                records += label(line, column, str(value))
+    path.write_bytes(xls(("Sheet1", records)))
+
+
+@settings(deadline=None)
+@given(rows=ROWS, write=st.sampled_from([xlsx_with_shared_strings, xlsx_with_inline_strings]))
+def test_every_id_and_every_name_survives_an_xlsx(
+    rows: list[Asked], write: Callable[[Path, list[Asked]], None], folder: Path
+) -> None:
+    """Broken by not decoding `_x000D_` and by reading plain rows as Latin-1."""
+    path = folder / f"round{len(rows)}.xlsx"
+    write(path, rows)
+    assert sent(path) == without_notes(rows)
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.tuples(IDS, NARROW, BALANCES, st.just("x")), min_size=1, max_size=8))
+def test_every_id_and_every_name_survives_an_xls(rows: list[Asked], folder: Path) -> None:
+    path = folder / "round.xls"
+    handmade_xls(path, rows)
+    assert sent(path) == without_notes(rows)
+
+
+CELLS = (
+    st.none()
+    | st.integers(-(10**15) + 1, 10**15 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.booleans()
+    | st.dates(dt.date(1901, 1, 1))
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12).filter(
+        lambda text: not text.isspace() and "_x" not in text
+    )
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(rows=st.lists(st.lists(CELLS, max_size=6), min_size=1, max_size=8))
+def test_cells_of_other_programs_are_read_as_other_programs_read_them(rows: list[list[Cell]], folder: Path) -> None:
+    """Read what openpyxl writes, and compare with openpyxl and calamine."""
+    path = folder / "typed.xlsx"
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    page.append(["customer_id"])
+    for line, values in enumerate(rows, 2):
+        for column, value in enumerate(values, 1):
+            cell = page.cell(line, column, value)
+            if isinstance(value, str):
+                cell.data_type = "s"  # or "=x" becomes a formula
+    book.save(path)
+    with open_table(path, ReadRules()) as table:
+        ours = {(each.row, column): cell for each in table.rows() for column, cell in enumerate(each.cells)}
+    theirs = {
+        (each[0].row, column): cell.value
+        for each in openpyxl.load_workbook(path).active.iter_rows(min_row=2)  # type: ignore[union-attr]
+        for column, cell in enumerate(each)
+    }
+    lines = python_calamine.load_workbook(str(path)).get_sheet_by_index(0).to_python(skip_empty_area=False)
+    third = {(line, column): value for line, values in enumerate(lines, 1) for column, value in enumerate(values)}
+    for place in ours | {place: None for place, value in theirs.items() if value is not None}:
+        mine, openpyxls = ours.get(place), theirs.get(place)
+        if isinstance(openpyxls, dt.datetime):
+            openpyxls = openpyxls.date()
+        assert mine == openpyxls, place
+        assert isinstance(mine, bool) == isinstance(openpyxls, bool)
+        assert mine == (third.get(place) if third.get(place) != "" else None), place
+
+
+PLAIN_CELLS = (
+    st.none()
+    | st.integers(-(10**17), 10**17)
+    | st.floats(-1e6, 1e6)
+    | st.sampled_from(["a", "=x", "a & b < c", "ÄÖ", "_x0041_", "", "<f>A1+1</f><v>7</v>", "<v>1.5E3</v>", "<v/>"])
+)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.lists(PLAIN_CELLS, max_size=6), min_size=1, max_size=8),
+    gap=st.integers(1, 3),
+    extra=st.sampled_from(["", ' spans="1:6"', ' hidden="1"']),
+)
+def test_the_short_cut_for_plain_rows_reads_what_the_xml_parser_reads(
+    rows: list[list[Cell]], gap: int, extra: str, folder: Path
+) -> None:
+    """A comment before the rows switches the short cut off. Broken by any difference between the two ways."""
+    data = row(1, "customer_id") + "".join(
+        row(2 + line * gap, *values, extra=extra)  # type: ignore[arg-type]
+        for line, values in enumerate(rows)
+    )
+    tables = []
+    for name, before in (("plain", ""), ("parsed", "<!-- -->")):
+        path = folder / f"{name}.xlsx"
+        path.write_bytes(xlsx(("S", sheet(data, before=before))))
+        with open_table(path, ReadRules()) as table:
+            tables.append((table.columns, table.remarks, list(table.rows())))
+    assert tables[0] == tables[1]
+    assert [type(cell) for each in tables[0][2] for cell in each.cells] == [
+        type(cell) for each in tables[1][2] for cell in each.cells
+    ]
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.tuples(IDS, NARROW, BALANCES), min_size=1, max_size=8))
+def test_every_id_and_every_name_survives_an_ods(rows: list[tuple[int, str, int | None]], folder: Path) -> None:
+    lines = [HEADER[:3], *rows]
+    cells = "".join(
+        "<table:table-row>" + "".join(_ods_cell(value) for value in values) + "</table:table-row>" for values in lines
+    )
+    path = folder / "round.ods"
+    path.write_bytes(ods(f'<table:table table:name="S">{cells}</table:table>'))
+    assert sent(path) == rows
+
+
+def _ods_cell(value: int | str | None) -> str:
+    if value is None:
+        return "<table:table-cell/>"
+    if isinstance(value, int) and value < 10**15:
+        return (
+            f'<table:table-cell office:value-type="float" office:value="{value}"><text:p>?</text:p></table:table-cell>'
+        )
+    text = str(value).replace("&", "&amp;").replace("<", "&lt;").replace("  ", ' <text:s text:c="1"/>')
+    return f'<table:table-cell office:value-type="string"><text:p>{text}</text:p></table:table-cell>'
+
+
+SCOPES = st.builds(
+    Scope, st.sampled_from(Action), st.just(Kind.MILESTONE), st.none() | st.integers(1, MAX_ID), IDS, IDS
+)
+
+
+@st.composite
+def any_request(draw: st.DrawFn) -> EnrollmentRequest:
+    scope = draw(SCOPES)
+    if scope.action is Action.UNENROLL:
+        return EnrollmentRequest(scope, draw(IDS))
+    dangerous = st.tuples(st.sampled_from("=+-@＝＋－＠'"), NAMES).map("".join)
+    name = draw((NAMES | dangerous).filter(lambda text: not is_error_text(text)))
+    return EnrollmentRequest(scope, draw(IDS), name, draw(BALANCES))
+
+
+def report_line(request: EnrollmentRequest, note: str) -> list[Any]:
+    values = {
+        "customer_id": request.customer,
+        "period_name": request.period,
+        "initial_balance": request.initial_balance,
+        "action": request.scope.action.value,
+        "org_id": request.scope.org_id,
+        "target_group_id": request.scope.target_group_id,
+        "target_id": request.scope.target_id,
+        "outcome": Outcome.NOT_SENT.value,
+        "reason": "=x",
+        "request_id": request_id(request),
+        "source_row": 7,
+    }
+    return [*(values.get(name) for name in OUTCOME_COLUMNS), note]
+
+
+@settings(deadline=None)
+@given(asked=st.lists(st.tuples(any_request(), TEXTS), min_size=1, max_size=6))
+def test_what_our_csv_writes_is_read_back_as_the_same_requests(
+    asked: list[tuple[EnrollmentRequest, str]], folder: Path
+) -> None:
+    """Broken by taking no apostrophe off, or more than one, or by heeding the config's sheet, columns or separator."""
+    path = folder / "failed.csv"
+    with csv_file(path, [*OUTCOME_COLUMNS, "=note"]) as report:
+        for request, note in asked:
+            report.write(report_line(request, note))
+    rules = ReadRules(sheet="May", header_row=9, delimiter=";", encoding="cp1252")
+    reading = read(path, rules, {"customer_id": "Member"}, period_separator="a", cycles=("X",), initial_balance=3)
+    assert reading.reported == []
+    assert reading.requests == [request for request, _ in asked]
+    assert reading.notes == []
+    assert reading.columns[0][-1] == "=note"
+    assert [each.cells[-1] for each in reading.rows] == [note for _, note in asked]
+
+
+@settings(deadline=None, max_examples=30)
+@given(asked=st.lists(any_request(), min_size=1, max_size=6))
+def test_the_failure_sheets_of_our_workbook_are_read_and_no_others(
+    asked: list[EnrollmentRequest], folder: Path
+) -> None:
+    path = folder / "reconciliation.xlsx"
+    sheets = {"Succeeded": Outcome.ENROLLED, "Failures": Outcome.SERVER_ERROR, "Not sent": Outcome.NOT_SENT}
+    with xlsxwriter.Workbook(path, {"strings_to_formulas": False, "strings_to_urls": False}) as book:
+        book.add_worksheet("Summary").write_string(0, 0, "customer_id")
+        for name, outcome in sheets.items():
+            page = book.add_worksheet(name)
+            page.write_row(0, 0, OUTCOME_COLUMNS)
+            for line, request in enumerate(asked, 1):
+                values = dict(zip(OUTCOME_COLUMNS, report_line(request, ""), strict=False)) | {"outcome": outcome.value}
+                for column, value in enumerate(values.values()):
+                    if value is not None:
+                        page.write_string(line, column, str(value))
+    reading = read(path, ReadRules(sheet="May"))
+    assert reading.reported == []
+    assert reading.sheets == ["Failures", "Not sent"]
+    assert reading.requests == asked * 2
+
+
+def test_a_workbook_of_ours_without_failures_is_refused(folder: Path) -> None:
+    path = folder / "done.xlsx"
+    cells = row(1, *OUTCOME_COLUMNS) + row(2, *(["x"] * 8), "already_enrolled")
+    path.write_bytes(xlsx(("Already enrolled", sheet(cells))))
+    with pytest.raises(InputRefused, match="there is nothing to send again"):
+        read(path)
+
+
+def test_a_sheet_of_ours_that_may_not_show_all_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reader.OWN_SHEET_ROWS == workbook.SHEET_ROWS
+    monkeypatch.setattr(reader, "OWN_SHEET_ROWS", 2)
+    path = folder / "long.xlsx"
+    cells = row(1, *OUTCOME_COLUMNS) + "".join(row(n, "5", "May", *[None] * 6, "not_sent") for n in (2, 3))
+    path.write_bytes(xlsx(("Not sent", sheet(cells))))
+    with pytest.raises(InputRefused, match="give the CSV files beside it instead"):
+        read(path)
+
+
+def test_files_are_closed_again(folder: Path) -> None:
+    path = folder / "closed.xlsx"
+    path.write_bytes(xlsx(("S", sheet(row(1, "customer_id") + row(2, 5)))))
+    with open_table(path, ReadRules()) as table:
+        assert next(table.rows()).cells == (5,)
+    open_files = [Path(f"/proc/self/fd/{name.name}").resolve() for name in Path("/proc/self/fd").iterdir()]
+    assert path not in open_files
+    assert zipfile.is_zipfile(io.BytesIO(path.read_bytes()))
