@@ -125,6 +125,12 @@ def _as_typed(value: object) -> str:
     return str(value).lower() if isinstance(value, bool | None) else str(value)
 
 
+@pytest.fixture(autouse=True)
+def own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what runs of this machine share out of the user's own folder, also in child processes."""
+    monkeypatch.setenv("ENROLL_BATCH_STATE", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Callable[..., RunningSandbox]]:
     """Return a factory: `api = sandbox(cascade=True, error_502="3%", state=path)`; each is closed with the test.

@@ -38,6 +38,11 @@ class BasicAuth:
     till: str
     password_md5: str = field(repr=False)
 
+    @property
+    def identity(self) -> str:
+        """Whom the API's limit belongs to."""
+        return self.till
+
     @classmethod
     def from_password(cls, till: str, password: str) -> BasicAuth:
         """Return the credentials for a password as a person types it."""
@@ -56,6 +61,11 @@ class OAuth:
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """Whom the API's limit belongs to; a secret of sorts, so only ever shown as a hash."""
+        return self.key
 
     @property
     def body(self) -> bytes:

@@ -14,12 +14,12 @@ from batch.commands.options import dir_option
 @dir_option
 def status(name: str | None, report_dir: Path) -> None:
     """Show RUN, or all runs: state, progress, exit code, and whether somebody works on it now."""
-    from batch.commands.words import status_lines
+    from batch.commands.words import sharing_lines, status_lines
     from batch.run.opening import find_run
-    from batch.run.status import all_runs, run_status
+    from batch.run.status import all_runs, run_status, sharing
 
     found = [run_status(find_run(name, report_dir))] if name else all_runs(report_dir)
     if not found:
         click.echo(f"No runs in {report_dir}.")
         return
-    click.echo("\n".join(status_lines(found)))
+    click.echo("\n".join([*status_lines(found), *sharing_lines(sharing())]))

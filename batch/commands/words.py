@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from batch.model import EnrollmentRequest
     from batch.run.planning import Preview
     from batch.run.status import RunStatus
+    from batch.sending.slots import Sharer
 
 WIDTH = 80
 _STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
@@ -93,6 +94,25 @@ def status_lines(runs: Iterable[RunStatus]) -> list[str]:
         elif not run.working and run.state and run.state.value in {"sending", "planning"}:
             lines.append("    its process died; `enroll-batch resume` goes on")
     return lines
+
+
+def sharing_lines(sharers: Iterable[Sharer]) -> list[str]:
+    """Say which runs share the rate of one API key; nothing where each has its own."""
+    by_budget: dict[str, list[Sharer]] = {}
+    for sharer in sharers:
+        by_budget.setdefault(sharer.budget, []).append(sharer)
+    lines = []
+    for shared in by_budget.values():
+        if len(shared) > 1:
+            lines += ["", f"Sharing the rate of one key at {shared[0].host}, the lowest of:"]
+            lines += [f"  {_short(each.run_id):<44} {_rate_text(each)}" for each in shared]
+    return lines
+
+
+def _rate_text(sharer: Sharer) -> str:
+    if not sharer.max_starts or not sharer.window_ns:
+        return "no limit set"
+    return f"{sharer.max_starts:,} per {sharer.window_ns / 1e9:g} s"
 
 
 def _short(run_id: str) -> str:

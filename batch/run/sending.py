@@ -7,6 +7,7 @@ signals into a drain. Reads and writes nothing but the ledger.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -23,12 +24,14 @@ from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
 from batch.run.run_log import RunLog
 from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
-from batch.sending.conclusions import Guards
+from batch.sending.conclusions import Guards, now_ns
 from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
+from batch.sending.pace_file import budget_key, state_folder
 from batch.sending.pacing import Pacer
 from batch.sending.pool import Pool
 from batch.sending.quarantine import Quarantines
 from batch.sending.retry import InDoubt, RetryRules
+from batch.sending.shared_pacing import SharedPacer
 from batch.sending.throttle import Speed
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from batch.capillary.client import Address
     from batch.config import Settings
     from batch.run.opening import OpenRun
+    from batch.sending.protocols import Pace
 
 CANARY_DONE = "canary"
 """The event that says so; after it a resume sends the rest."""
@@ -144,11 +148,12 @@ async def _send(
     canary, last_chunk = _canary(run, ledger)
     client = CapillaryClient(address, credentials, concurrency)
     recorder = LedgerThread(ledger, log, last_chunk)
+    pace = _pace(run, credentials)
     pool = Pool(
         CapillarySender(client),
         judge,
         recorder,
-        speed=_speed(run),
+        speed=_speed(run, pace),
         retry=_retry_rules(run.settings),
         guards=_guards(run.settings, ledger, concurrency),
         concurrency=concurrency,
@@ -167,6 +172,7 @@ async def _send(
                 await watching
         await client.aclose()
         recorder.close()
+        pace.close()
     if stop is None and canary is not None:
         _note(ledger, log, CANARY_DONE, f"{len(canary)} customers sent as a sample")
         if ledger.open_count():
@@ -182,12 +188,24 @@ def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None,
     return ledger.canary(wanted)
 
 
-def _speed(run: OpenRun) -> Speed:
-    set_rate = run.overrides.rate_of(run.settings)
-    rate = (set_rate.max_starts, set_rate.window_ns) if set_rate else None
+def _pace(run: OpenRun, credentials: BasicAuth | OAuth) -> Pace:
+    """Return the pace of this run: with a real API one budget for all runs on this machine that use its key."""
+    rate = _rate(run)
+    if run.settings.uses_sandbox:
+        return Pacer(rate)
+    budget = budget_key(run.settings.api.base_url, credentials.identity)
+    return SharedPacer(state_folder(os.environ), budget, rate, run_id=run.folder.name, now=now_ns())
+
+
+def _speed(run: OpenRun, pace: Pace) -> Speed:
     if not run.settings.pacing.adaptive:
-        return Speed(Pacer(rate))
-    return Speed(Pacer(rate), AdaptiveRate(rate), AdaptiveConcurrency(run.overrides.concurrency_of(run.settings)))
+        return Speed(pace)
+    return Speed(pace, AdaptiveRate(_rate(run)), AdaptiveConcurrency(run.overrides.concurrency_of(run.settings)))
+
+
+def _rate(run: OpenRun) -> tuple[int, int] | None:
+    rate = run.overrides.rate_of(run.settings)
+    return (rate.max_starts, rate.window_ns) if rate else None
 
 
 def _retry_rules(settings: Settings) -> RetryRules:

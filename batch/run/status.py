@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,12 @@ from batch.errors import EnrollBatchError
 from batch.ledger.sqlite import LEDGER_NAME, open_ledger
 from batch.model import State
 from batch.run.opening import is_locked
+from batch.sending.pace_file import sharers, state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from batch.sending.slots import Sharer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,11 @@ class RunStatus:
     who: str
     text: str
     """Why it stopped, or why it cannot be read."""
+
+
+def sharing() -> list[Sharer]:
+    """Return the runs on this machine that share the rate of an API key now."""
+    return sharers(state_folder(os.environ), time.monotonic_ns())
 
 
 def all_runs(report_dir: Path) -> list[RunStatus]:

@@ -54,6 +54,12 @@ class Pacer:
         """Space starts by `interval_ns` from now on, but never closer than the set rate."""
         self.interval_ns = max(self._least_interval_ns, interval_ns)
 
+    def beat(self, now: int) -> None:
+        """Do nothing: nobody shares this rate."""
+
+    def close(self) -> None:
+        """Do nothing: nobody shares this rate."""
+
     def hold_until(self, at: int) -> None:
         """Let nothing start before `at`; an earlier hold never shortens a later one."""
         self._held_until = max(self._held_until, at)

@@ -289,6 +289,7 @@ class Pool:
 
     async def _flush_regularly(self) -> None:
         while self._failure is None and not self._ended.is_set():
+            self._pacer.beat(now_ns())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), FLUSH_S)
             try:

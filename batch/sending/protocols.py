@@ -71,3 +71,9 @@ class Pace(Protocol):
 
     def slow_to(self, interval_ns: int) -> None:
         """Space starts by `interval_ns` from now on, but never closer than the set rate."""
+
+    def beat(self, now: int) -> None:
+        """Tell whoever shares the rate that this run is alive; called several times a second."""
+
+    def close(self) -> None:
+        """Leave the rate to others."""
