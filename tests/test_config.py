@@ -493,7 +493,6 @@ class TestNotYet:
             ("ledger: postgresql://host/db", "ledger"),
             ("inbox: /srv/uploads", "inbox"),
             ("notify: [{webhook: https://example.com}]", "notify"),
-            ("report: {mask_customers: true}", "report.mask_customers"),
         ],
     )
     def test_what_this_version_does_not_do_is_refused_and_not_ignored(self, typed: str, key: str) -> None:

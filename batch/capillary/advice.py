@@ -169,7 +169,14 @@ def explain(outcome: Outcome, http_status: int | None, error_code: int | None, r
         meaning = f"{entry.meaning[0].upper()}{entry.meaning[1:]}."
         return Explanation(meaning, WHOSE[entry.speaks], what_to_do, entry.retry, entry.source)
     is_retried = outcome in {Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.UNREACHABLE, Outcome.IN_DOUBT}
-    return Explanation(OUTCOMES[outcome].meaning, WHOSE[_speaks(outcome, reason)], what_to_do, is_retried, "")
+    whose = WHOSE[_speaks(outcome, reason)]
+    is_closed = outcome is Outcome.NOT_SENT and reason.startswith(_CLOSED)
+    meaning = f"Nothing was sent, because {whose} is refused as such." if is_closed else OUTCOMES[outcome].meaning
+    return Explanation(meaning, whose, what_to_do, is_retried, "")
+
+
+_CLOSED = "quarantined_"
+"""How a reason begins that says which scope was closed."""
 
 
 def _entry(outcome: Outcome, http_status: int | None, error_code: int | None) -> Code | None:
@@ -186,5 +193,5 @@ def _entry(outcome: Outcome, http_status: int | None, error_code: int | None) ->
 def _speaks(outcome: Outcome, reason: str) -> Speaks:
     if outcome is not Outcome.NOT_SENT:
         return Speaks.REQUEST
-    kind, _, scope = reason.partition("_")
-    return Speaks(scope) if kind == "quarantined" and scope in set(Speaks) else Speaks.RUN
+    scope = reason.removeprefix(_CLOSED)
+    return Speaks(scope) if reason.startswith(_CLOSED) and scope in set(Speaks) else Speaks.RUN

@@ -1,62 +1,235 @@
-"""Show how sending goes: a bar for a person, a line every 30 seconds for a log."""
+"""Show how sending goes: a bar for a person, a line every 30 seconds for a log.
+
+What is shown is what the pool knows: how much is settled and how it ended, how fast requests start and how fast they
+may, how long the rest takes at the rate of the last minute, and what everybody waits for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import re
 import sys
+import textwrap
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Never, Protocol
 
 import click
 
-from batch.commands.words import duration
 from batch.model import GROUP_OF, Group, Outcome
 
 if TYPE_CHECKING:
-    from batch.sending.pool import Pool
+    from collections import Counter
+    from collections.abc import Callable
+
+    from tqdm import tqdm
 
 LINE_EVERY_S = 30
 BAR_EVERY_S = 0.25
+WINDOW_S = 60.0
+"""Rates are those of the last minute, or of the last `ENOUGH` attempts where they were faster."""
+ENOUGH = 50
+WIDTH = 80
+_BAR = 14
+"""Columns for the percentage and the shortest bar."""
+_WORTH_SAYING_S = 0.3
+"""A shorter hold is over before it is read."""
+_HOLD = re.compile(r"\S+ hold: [0-9.]+ s: (.*)")
+
+
+class Pool(Protocol):
+    """What is asked of a pool."""
+
+    @property
+    def settled(self) -> Counter[Outcome]:
+        """Outcomes so far."""
+        ...
+
+    @property
+    def per_s(self) -> float | None:
+        """Starts per second at the rate in force, None without a limit."""
+        ...
+
+    @property
+    def held_s(self) -> float:
+        """For how many seconds from now nothing may start."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How sending goes right now. Rates are per second, None where they are not known or not limited."""
+
+    settled: int
+    total: int
+    ok: int
+    invalid_user: int
+    rate: float | None
+    allowed: float | None
+    left_s: float | None
+    held_s: float
+    why_held: str
+
+    @property
+    def other(self) -> int:
+        """Requests that ended neither well nor as an invalid user."""
+        return self.settled - self.ok - self.invalid_user
+
+
+class Pulse:
+    """Takes the pool's figures now and then, and says how fast things go."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._looks: deque[tuple[float, int, int]] = deque()
+        """When, attempts, settled."""
+
+    def feel(self, pool: Pool, now_s: float, why_held: str) -> Moment:
+        """Return how sending goes at `now_s`, a time of a clock that only goes forward."""
+        settled, outcomes = pool.settled.total(), pool.settled
+        self._looks.append((now_s, pool.attempts, settled))
+        while len(self._looks) > 2 and self._is_past(self._looks[1], now_s, pool.attempts):
+            self._looks.popleft()
+        then, attempts_then, settled_then = self._looks[0]
+        passed = now_s - then
+        settling = (settled - settled_then) / passed if passed else 0.0
+        pace = settling or (pool.per_s or 0.0)
+        return Moment(
+            settled=settled,
+            total=self._total,
+            ok=sum(count for outcome, count in outcomes.items() if GROUP_OF[outcome] is Group.DONE),
+            invalid_user=outcomes[Outcome.INVALID_USER],
+            rate=(pool.attempts - attempts_then) / passed if passed else None,
+            allowed=pool.per_s,
+            left_s=pool.held_s + (self._total - settled) / pace if pace else None,
+            held_s=pool.held_s,
+            why_held=why_held,
+        )
+
+    @staticmethod
+    def _is_past(look: tuple[float, int, int], now_s: float, attempts: int) -> bool:
+        """Whether the time since this look is enough to tell the rate."""
+        return now_s - look[0] >= WINDOW_S or (attempts - look[1] >= ENOUGH and now_s - look[0] >= 1)
+
+
+class Progress:
+    """Follows one invocation: its pool as a bar or as lines, its events between them where they are wanted."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+        self._why_held = ""
+        self._bar: tqdm[Never] | None = None
+
+    def event(self, line: str) -> None:
+        """Take an event, as one line for people. May be called from another thread."""
+        if found := _HOLD.match(line):
+            self._why_held = found[1]
+        if not self._verbose:
+            return
+        text = textwrap.fill(line, WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False)
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+    async def watch(self, pool: Pool, total: int) -> None:
+        """Follow the pool until cancelled: a bar when stderr is a terminal, else a line now and then."""
+        pulse = Pulse(total)
+        if sys.stderr.isatty():
+            await self._draw(pulse, pool, total)
+        pulse.feel(pool, time.monotonic(), self._why_held)
+        while True:
+            await asyncio.sleep(LINE_EVERY_S)
+            moment = pulse.feel(pool, time.monotonic(), self._why_held)
+            click.echo(f"settled {progress_text(moment, WIDTH - len('settled '))}", err=True)
+
+    async def _draw(self, pulse: Pulse, pool: Pool, total: int) -> None:
+        from tqdm import tqdm
+
+        form = "{percentage:3.0f}%|{bar}| {desc}"
+        with tqdm(total=total, bar_format=form, dynamic_ncols=True, file=sys.stderr) as bar:
+            self._bar = bar
+            try:
+                while True:
+                    self._show(bar, pulse.feel(pool, time.monotonic(), self._why_held))
+                    await asyncio.sleep(BAR_EVERY_S)
+            finally:
+                self._bar = None
+                self._show(bar, pulse.feel(pool, time.monotonic(), self._why_held))
+
+    @staticmethod
+    def _show(bar: tqdm[Never], moment: Moment) -> None:
+        bar.set_description_str(progress_text(moment, _columns() - _BAR), refresh=False)
+        bar.n = moment.settled
+        bar.refresh()
 
 
 async def show_progress(pool: Pool, total: int) -> None:
-    """Follow the pool until cancelled: a bar when stderr is a terminal, else a line now and then."""
-    if sys.stderr.isatty():
-        await _bar(pool, total)
-    else:
-        await _lines(pool, total)
+    """Follow a pool whose events are not told, until cancelled."""
+    await Progress(verbose=False).watch(pool, total)
 
 
-async def _bar(pool: Pool, total: int) -> None:
-    from tqdm import tqdm
-
-    form = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {rate_fmt}{postfix} {remaining} left"
-    with tqdm(total=total, unit="req", bar_format=form, dynamic_ncols=True, smoothing=0.1, file=sys.stderr) as bar:
-        try:
-            while True:
-                bar.set_postfix_str(_counts(pool), refresh=False)
-                bar.update(pool.settled.total() - bar.n)
-                bar.refresh()
-                await asyncio.sleep(BAR_EVERY_S)
-        finally:
-            bar.set_postfix_str(_counts(pool), refresh=False)
-            bar.update(pool.settled.total() - bar.n)
-
-
-async def _lines(pool: Pool, total: int) -> None:
-    began = time.monotonic()
-    while True:
-        await asyncio.sleep(LINE_EVERY_S)
-        done = pool.settled.total()
-        elapsed = time.monotonic() - began
-        rate = done / elapsed
-        left = f", about {duration((total - done) / rate)} left" if rate else ""
-        click.echo(f"{done:,} of {total:,} settled, {rate:.1f}/s{left}; {_counts(pool)}", err=True)
+def progress_text(moment: Moment, width: int) -> str:
+    """Return how sending goes in at most `width` columns; what matters least is shortened, then left out."""
+    exact = "{:,}".format
+    speed = _speed(moment)
+    left = "" if moment.left_s is None or moment.settled == moment.total else f"{_time(moment.left_s)} left"
+    candidates = (
+        [f"{exact(moment.settled)}/{exact(moment.total)}", speed, left, _outcomes(moment, exact, "invalid user")],
+        [f"{_short(moment.settled)}/{_short(moment.total)}", speed, left, _outcomes(moment, _short, "invalid user")],
+        [f"{_short(moment.settled)}/{_short(moment.total)}", speed, left, _outcomes(moment, _short, "invalid")],
+        [f"{_short(moment.settled)}/{_short(moment.total)}", speed, left],
+        [f"{_short(moment.settled)}/{_short(moment.total)}", left],
+    )
+    texts = [", ".join(filter(None, parts)) for parts in candidates]
+    return next((text for text in texts if len(text) <= width), texts[-1][: max(0, width)])
 
 
-def _counts(pool: Pool) -> str:
-    done = sum(count for outcome, count in pool.settled.items() if GROUP_OF[outcome] is Group.DONE)
-    open_or_bad = pool.settled.total() - done
-    held = f", held {pool.held_s:.0f} s" if pool.held_s >= 1 else ""
-    invalid = pool.settled[Outcome.INVALID_USER]
-    return f"ok {done}, invalid user {invalid}, other {open_or_bad - invalid}{held}"
+def _outcomes(moment: Moment, say: Callable[[int], str], invalid: str) -> str:
+    return f"ok {say(moment.ok)}, {invalid} {say(moment.invalid_user)}, other {say(moment.other)}"
+
+
+def _speed(moment: Moment) -> str:
+    """Say how fast requests start and how fast they may, or for how long nothing may start, and why."""
+    if moment.held_s >= _WORTH_SAYING_S:
+        why = f" ({moment.why_held})" if moment.why_held else ""
+        return f"held {math.ceil(moment.held_s)} s{why}"
+    if moment.rate is None:
+        return ""
+    fastest = moment.allowed if moment.allowed is not None else moment.rate
+    scale, unit = (60.0, "min") if fastest < 2 else (1.0, "s")
+    of = "" if moment.allowed is None else f" of {moment.allowed * scale:.3g}"
+    return f"{moment.rate * scale:.3g}{of}/{unit}"
+
+
+def _short(count: int) -> str:
+    """Say a large number in few signs: 12.3k, 1.23M."""
+    if count < 10_000:
+        return f"{count:,}"
+    scaled, unit = (count / 1e6, "M") if count >= 999_500 else (count / 1e3, "k")
+    return f"{scaled:.3g}{unit}"
+
+
+def _time(seconds: float) -> str:
+    """Say a duration in few signs: 8h20m, 3m05s, 40s."""
+    left = max(1, round(seconds))
+    if left < 60:
+        return f"{left}s"
+    if left < 3_600:
+        return f"{left // 60}m{left % 60:02}s"
+    return f"{left // 3_600:,}h{left % 3_600 // 60:02}m"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
+    except (OSError, ValueError):
+        return WIDTH

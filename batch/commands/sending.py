@@ -87,13 +87,13 @@ def confirm(run: OpenRun, found: Preview, *, yes: bool) -> None:
 
 def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
     """Send what is open, write the report, say how it went, and exit with the run's code."""
-    from batch.commands.progress import show_progress
+    from batch.commands.progress import Progress
     from batch.run.sending import send
 
-    watch = None if voice.quiet else show_progress
-    show = voice.event if voice.verbose else None
+    progress = Progress(verbose=voice.verbose)
+    show = progress.event if voice.verbose or not voice.quiet else None
     while True:
-        stop = send(run, limit=limit, watch=watch, show=show)
+        stop = send(run, limit=limit, watch=None if voice.quiet else progress.watch, show=show)
         accounts = close_run(run)
         voice.closing(run.folder, accounts)
         if not (stop and stop.reason is StopReason.CANARY and sys.stdin.isatty()):

@@ -42,7 +42,6 @@ _NOT_YET: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "ledger": (lambda ledger: ledger != "sqlite", "write sqlite"),
     "inbox": (lambda inbox: inbox is not None, "remove it"),
     "notify": (bool, "remove it"),
-    "report.mask_customers": (lambda mask: mask, "write false"),
 }
 """What a config may say and this version does not do: when it is asked for, and what to write instead."""
 

@@ -283,7 +283,9 @@ class ReportSettings(Section):
     """Where the run's folder lies."""
 
     dir: Annotated[Path, BeforeValidator(read_path)] = _key("reports", "the folder of the runs' folders")
-    mask_customers: YesOrNo = _key("false", "whether reports hide customer ids; for later")
+    mask_customers: YesOrNo = _key(
+        "false", "whether workbook, page and log show a keyed hash for each customer id; the CSV files keep the ids"
+    )
 
 
 class Settings(Section):

@@ -130,8 +130,8 @@ def _failing_as_ledger(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         held = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-        mend = "close the program that has it open" if held else "when the disk is in order again"
-        raise LedgerFailed(f"{path}: {error}; nothing more is sent; {mend}, then resume the run") from error
+        mend = "close the program that has it open, and" if held else "when the disk is in order again,"
+        raise LedgerFailed(f"{path}: {error}; nothing more is sent; {mend} resume the run") from error
 
 
 class SqliteLedger:

@@ -51,10 +51,12 @@ _FONT = {"font_name": "Calibri", "font_size": 11, "valign": "top"}
 _LOOKS: dict[str, dict[str, object]] = {
     "text": {},
     "guarded": {"quote_prefix": True},  # stays text when a person edits the cell
+    "indented": {"indent": 1},
     "wrapped": {"text_wrap": True, "indent": 1},
     "number": {"num_format": "0"},
     "count": {"num_format": "#,##0"},
     "share": {"num_format": "0.0%"},
+    "decimal": {"num_format": "#,##0.00"},
     "time": {"num_format": 'yyyy-mm-dd"T"hh:mm:ss.000"Z"'},
     "bold": {"bold": True},
     "bold_count": {"bold": True, "num_format": "#,##0", "top": 1},

@@ -6,14 +6,19 @@ and writes the same files again whenever it is asked to.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from batch.report.annotated import write_annotated
 from batch.report.files import OutcomeFiles, csv_file, summary_text, write_text
+from batch.report.latency import fold_latencies
 from batch.report.overview import Overview
 from batch.report.page import write_page
+from batch.report.provenance import ALREADY, Provenances
 from batch.report.reconcile import Accounts, reconcile
+from batch.report.samples import KINDS, EndKinds, ProblemKinds
 from batch.report.tables import OutcomeTable, RejectedTable
+from batch.report.timeline import draw_timeline
 from batch.report.words import summary_markdown
 from batch.report.workbook import ReconciliationBook, reconciliation_book
 
@@ -21,8 +26,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batch.model import Event, InputFacts, Note, Outcome, RejectedRow, ReportRow, RunFacts, Tallies
-    from batch.report.tables import Advise, Value
+    from batch.model import (
+        Activity,
+        Event,
+        InputFacts,
+        Note,
+        Outcome,
+        RejectedRow,
+        ReportRow,
+        RunFacts,
+        Tallies,
+        UnsettlingAttempts,
+    )
+    from batch.report.masking import Mask
+    from batch.report.provenance import EarlierRuns
+    from batch.report.tables import Advice, Value
+
+_AT_ONCE = 1_000
+"""So many requests are looked up in earlier runs together."""
 
 
 class Reader(Protocol):
@@ -44,6 +65,22 @@ class Reader(Protocol):
         """Return what happened over time, oldest first."""
         ...
 
+    def activity(self, origin: int, width_ns: int) -> tuple[Activity, ...]:
+        """Count what happened in each stretch of time from `origin` on."""
+        ...
+
+    def last_activity(self, before: int | None = None) -> int | None:
+        """Return when something was last recorded before a time, or at all."""
+        ...
+
+    def latencies(self) -> tuple[tuple[int, int], ...]:
+        """Count the answers by their milliseconds, fastest first."""
+        ...
+
+    def unsettling_attempts(self, most: int) -> tuple[UnsettlingAttempts, ...]:
+        """Count the attempts that settled nothing by what they brought, the most frequent kinds first."""
+        ...
+
     def tallies(self) -> Tallies:
         """Count everything."""
         ...
@@ -61,22 +98,51 @@ class Reader(Protocol):
         ...
 
 
-def write_report(folder: Path, reader: Reader, advise: Advise) -> Accounts:
+def write_report(
+    folder: Path,
+    reader: Reader,
+    advice: Advice,
+    *,
+    set_per_s: float | None = None,
+    mask: Mask | None = None,
+    earlier: EarlierRuns | None = None,
+) -> Accounts:
     """Write every report file into `folder` and return the accounts, whether they balance or not.
 
-    The same ledger gives the same bytes in every CSV file and in summary.json.
+    `set_per_s` is the rate that was set, infinite for no limit, None where it is not known. With a `mask` workbook and
+    page show no customer; the CSV files do. `earlier` looks up which run of ours enrolled a customer; without it none
+    did.
+    The same ledger, with the same earlier runs, gives the same bytes in every CSV file and in summary.json.
 
     Raises:
         EnrollBatchError: the folder cannot be written or the disk is full. LedgerFailed: the ledger cannot be read.
     """
-    run, inputs = reader.run(), reader.inputs()
-    table, rejected = OutcomeTable(inputs, advise), RejectedTable(inputs)
+    run, inputs, tallies = reader.run(), reader.inputs(), reader.tallies()
+    files = {file.input_no: file.path.replace("\\", "/").rsplit("/", 1)[-1] for file in inputs}
+    table, rejected = OutcomeTable(inputs, advice.advise), RejectedTable(inputs)
+    ends, problems = EndKinds(files, mask), ProblemKinds({file.input_no: file for file in inputs}, files, mask)
+    provenances = Provenances(earlier, sum(tallies.outcomes[outcome] for outcome in ALREADY))
     path = folder / "reconciliation.xlsx"
-    with reconciliation_book(path, run.created_at, table.columns, rejected.columns) as workbook:
-        lines = _write_outcomes(folder, reader, table, workbook)
-        _write_rejected(folder, reader, rejected, workbook)
-        accounts = reconcile(run, inputs, reader.tallies(), lines)
-        overview = Overview(accounts, folder, reader.notes(), reader.events(), advise)
+    with reconciliation_book(path, run.created_at, table.columns, rejected.columns, mask) as workbook:
+        lines = _write_outcomes(folder, reader, table, workbook, ends, provenances)
+        _write_rejected(folder, reader, rejected, workbook, problems)
+        accounts = reconcile(run, inputs, tallies, lines)
+        events = reader.events()
+        overview = Overview(
+            accounts=accounts,
+            folder=folder,
+            notes=reader.notes(),
+            events=events,
+            advice=advice,
+            timeline=draw_timeline(run, events, set_per_s, reader.activity, reader.last_activity),
+            latencies=fold_latencies(reader.latencies()),
+            ends=ends.kinds,
+            ends_beyond=ends.beyond,
+            unsettling=reader.unsettling_attempts(KINDS),
+            problems=problems.kinds,
+            provenance=provenances.counts,
+            is_masked=mask is not None,
+        )
         workbook.finish(overview)
     _write_annotated(folder, reader, accounts)
     write_page(folder / "report.html", overview)
@@ -85,21 +151,35 @@ def write_report(folder: Path, reader: Reader, advise: Advise) -> Accounts:
     return accounts
 
 
-def _write_outcomes(folder: Path, reader: Reader, table: OutcomeTable, workbook: ReconciliationBook) -> dict[str, int]:
+def _write_outcomes(
+    folder: Path,
+    reader: Reader,
+    table: OutcomeTable,
+    workbook: ReconciliationBook,
+    ends: EndKinds,
+    provenances: Provenances,
+) -> dict[str, int]:
+    rows = reader.report_rows()
     with OutcomeFiles(folder, table.columns) as files:
-        for row in reader.report_rows():
-            record = table.record(row)
-            files.write(row.outcome, record)
-            workbook.write(row.outcome, record)
+        while some := list(islice(rows, _AT_ONCE)):
+            for row, (provenance, run_id) in zip(some, provenances.of(some), strict=True):
+                record = table.record(row, provenance, run_id)
+                files.write(row.outcome, record)
+                workbook.write(row.outcome, record)
+                ends.add(row)
         return files.lines
 
 
-def _write_rejected(folder: Path, reader: Reader, table: RejectedTable, workbook: ReconciliationBook) -> None:
+def _write_rejected(
+    folder: Path, reader: Reader, table: RejectedTable, workbook: ReconciliationBook, problems: ProblemKinds
+) -> None:
+    inputs = {file.input_no: file for file in reader.inputs()}
     with csv_file(folder / "rejected_rows.csv", table.columns) as file:
         for row in reader.rejected_rows():
             record = table.record(row)
             file.write(record)
-            workbook.write_rejected(record)
+            workbook.write_rejected(record, row.problem, inputs[row.input_no])
+            problems.add(row)
 
 
 def _write_annotated(folder: Path, reader: Reader, accounts: Accounts) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batch.model import GROUP_OF, Group, Outcome, State, StopReason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from batch.model import InputFacts, RunFacts, Tallies
 
@@ -237,6 +237,11 @@ def exit_code(state: State, stop_reason: str | None, rows_with_problems: int, ta
         codes.add(7)
     if state is not State.PLANNED:
         codes |= {_outcome_code(outcome) for outcome, count in tallies.outcomes.items() if count}
+    return worst(codes)
+
+
+def worst(codes: Collection[int]) -> int:
+    """Return the exit code that is given where several hold. Source: DESIGN "Exit codes"."""
     return next(code for code in _WORST_FIRST if code in codes)
 
 

@@ -23,7 +23,7 @@ Value = str | int | float | bool | None
 OUTCOME_COLUMNS = (
     "customer_id", "period_name", "initial_balance", "reset_streak_status", "action", "org_id", "target_group_id",
     "target_id", "outcome", "reason", "http_status", "error_code", "error_message", "advice", "attempts", "request_id",
-    "api_request_id", "settled_at", "source_file", "source_sheet", "source_row",
+    "api_request_id", "settled_at", "source_file", "source_sheet", "source_row", "provenance", "earlier_run",
 )  # fmt: skip
 REJECTED_COLUMNS = (
     "source_file", "source_sheet", "source_row", "column", "value", "problem", "hint", "duplicate_of_row",
@@ -37,6 +37,48 @@ class Advise(Protocol):
 
     def __call__(self, outcome: Outcome, error_code: int | None, reason: str, /) -> str:
         """Return the advice for one outcome; an empty reason and no code ask for the general advice."""
+        ...
+
+
+class Explained(Protocol):
+    """What one kind of end means."""
+
+    @property
+    def meaning(self) -> str:
+        """In a sentence."""
+        ...
+
+    @property
+    def whose(self) -> str:
+        """For whom it speaks: this request, the cycle, the target, the whole run."""
+        ...
+
+    @property
+    def what_to_do(self) -> str:
+        """In one or two sentences."""
+        ...
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether the run tries again by itself."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Who says so; may be empty."""
+        ...
+
+
+class Advice(Protocol):
+    """What is known about outcomes and codes."""
+
+    @property
+    def advise(self) -> Advise:
+        """Say what to do next about an outcome."""
+        ...
+
+    def explain(self, outcome: Outcome, http_status: int | None, error_code: int | None, reason: str, /) -> Explained:
+        """Explain how requests ended, or attempts came back."""
         ...
 
 
@@ -89,7 +131,7 @@ class OutcomeTable:
         self._advise = lru_cache(maxsize=1024)(advise)
         self.columns = OUTCOME_COLUMNS + self._others.headers
 
-    def record(self, row: ReportRow) -> list[Value]:
+    def record(self, row: ReportRow, provenance: str | None = None, earlier_run: str | None = None) -> list[Value]:
         """Return the values of one line, in the order of `columns`."""
         asked, scope = row.request, row.request.scope
         resets = scope.kind is Kind.STREAK and scope.action is Action.ENROLL
@@ -116,6 +158,8 @@ class OutcomeTable:
             path,
             sheet,
             row.row,
+            provenance,
+            earlier_run,
             *self._others.values(row.input_no, row.cells),
         ]
 

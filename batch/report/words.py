@@ -5,6 +5,7 @@ Pure. Every file and the terminal take their sentences from here, so that they s
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
@@ -14,7 +15,10 @@ from batch.model import Group, Outcome, State, StopReason
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch.model import UnsettlingAttempts
     from batch.report.reconcile import Accounts
+    from batch.report.samples import EndKind
+    from batch.report.timeline import Timeline
 
 STOPS = {
     StopReason.INPUT: "because the upload cannot be sent as it is",
@@ -61,6 +65,13 @@ def verdict(accounts: Accounts) -> str:
             return _finished(accounts)
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def verdict_look(accounts: Accounts) -> str:
+    """Return how the verdict looks: good, warning or bad."""
+    if not accounts.balanced or accounts.exit_code in {1, 10, 11}:
+        return "bad"
+    return "warning" if accounts.exit_code else "good"
 
 
 def _finished(accounts: Accounts) -> str:
@@ -112,17 +123,20 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
     if accounts.lines("invalid_user.csv"):
         steps.append(
             Step(
-                "Correct the customers in invalid_user.csv, then send them:",
+                "Correct the customers in invalid_user.csv, empty the request_id of their rows, then send them:",
                 _send_again("invalid_user.csv", accounts, folder),
             )
         )
-    if accounts.lines("failed.csv"):
+    still_open = accounts.count(Group.RETRY) + accounts.count(Group.FIX_SETUP)
+    if still_open:
         steps.append(
             Step(
-                "Do what the column advice of failed.csv says, then send its rows again:",
-                _send_again("failed.csv", accounts, folder),
+                "Send again what is still open (where the config was wrong, with -c and the corrected one):",
+                f"enroll-batch rerun {shlex.quote(str(folder))}",
             )
         )
+    if other := accounts.lines("failed.csv") - still_open:
+        steps.append(Step(f"For {counted(other, 'request')} in failed.csv, do what the column advice says."))
     return (*steps, *_row_steps(accounts))
 
 
@@ -164,6 +178,42 @@ def duration_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def rate_text(per_s: float) -> str:
+    """Return a rate as people say it: per minute where it is less than two a second."""
+    if math.isinf(per_s):
+        return "no limit"
+    return f"{per_s * 60:,.4g} per minute" if per_s < 2 else f"{per_s:,.4g} per second"
+
+
+def over_time_text(accounts: Accounts, timeline: Timeline) -> str:
+    """Return how the run went over time, in a few sentences."""
+    attempts, busiest = counted(accounts.tallies.attempts, "attempt"), rate_text(timeline.busiest_per_s)
+    text = [f"{attempts} in {duration_text(accounts.duration_s)} of sending; {busiest} at most."]
+    if timeline.set_per_s is not None and timeline.least_allowed_per_s is not None:
+        lowered = timeline.least_allowed_per_s < timeline.set_per_s
+        until = f", lowered to {rate_text(timeline.least_allowed_per_s)} for a while" if lowered else ""
+        text.append(f"Allowed: {rate_text(timeline.set_per_s)}{until}.")
+    if timeline.pushed_back:
+        text.append(f"The API refused {counted(timeline.pushed_back, 'attempt')} by 429 or 503.")
+    if timeline.hold_count:
+        held = duration_text(timeline.held_ns / 1e9)
+        text.append(f"Nothing might start for {held} in all ({counted(timeline.hold_count, 'hold')}).")
+    if timeline.rate_changes:
+        text.append(f"The allowed rate changed {counted(timeline.rate_changes, 'time')}.")
+    if timeline.timeless:
+        text.append(f"{counted(timeline.timeless, 'attempt')} more were on their way when a sender died.")
+    return " ".join(text)
+
+
+def kind_text(kind: EndKind | UnsettlingAttempts) -> str:
+    """Return by what a kind of end is known: the API's code, else the HTTP status, else what was found instead."""
+    if kind.error_code is not None and kind.outcome is not Outcome.NOT_SENT:
+        return f"code {kind.error_code}" + (f" (HTTP {kind.http_status})" if kind.http_status else "")
+    if kind.http_status is not None:
+        return f"HTTP {kind.http_status}"
+    return kind.reason.replace("_", " ") or "no answer"
 
 
 def outcome_text(outcome: Outcome) -> str:

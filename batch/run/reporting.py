@@ -1,19 +1,40 @@
-"""Third pass: the ledger becomes the files of the run's folder. A function of the ledger alone."""
+"""Third pass: the ledger becomes the files of the run's folder.
+
+A function of the ledger, of the config that it keeps, and of the ledgers of earlier runs, which say who enrolled a
+customer; so the files can be written again at any time.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.capillary.advice import advise
+from batch.capillary import advice
+from batch.errors import ConfigError, EnrollBatchError, UsageError
+from batch.ledger.earlier_runs import EarlierLedgers
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.report.folder import write_report
+from batch.report.masking import Mask
 from batch.report.terminal import closing_table
+from batch.run.earlier import chain_of, ledgers_in
+from batch.run.opening import KeptConfig, Overrides
+from batch.sending.pace_file import state_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from batch.config import Settings
     from batch.report.reconcile import Accounts
+
+MASK_KEY = "mask.key"
+"""The key of the masks, in the user's state folder: so a customer has the same mask in every report."""
+
+_LEAST_KEY = 16
+"""Bytes; a file that another process is just making is empty."""
 
 
 def report(folder: Path) -> Accounts:
@@ -21,12 +42,77 @@ def report(folder: Path) -> Accounts:
 
     Raises:
         LedgerFailed: the ledger is damaged or cannot be read; the files are left as they are.
+        EnrollBatchError: a file cannot be written.
     """
     with LedgerReader(folder / LEDGER_NAME) as reader:
         reader.check_integrity()
-        return write_report(folder, reader, advise)
+        path, text, working_dir, kept = reader.kept_config()
+        overrides = Overrides(**json.loads(kept))
+        settings = _settings(KeptConfig(Path(path), text, Path(working_dir)))
+        # Whoever asked for masks does not get names because a variable of the config is gone today.
+        mask = Mask(_mask_key()) if settings is None or settings.report.mask_customers else None
+        run = reader.run()
+        paths = _earlier_ledgers(folder, run.base_url, settings)
+        with EarlierLedgers(paths, run.base_url, before=run.finished_at) as earlier:
+            return write_report(
+                folder, reader, advice, set_per_s=_set_per_s(settings, overrides), mask=mask, earlier=earlier
+            )
 
 
 def closing_lines(folder: Path, accounts: Accounts) -> list[str]:
     """Return what a person is told at the end of a run: accounts, outcomes with advice, files, next steps."""
-    return closing_table(accounts, folder, advise)
+    return closing_table(accounts, folder, advice.advise)
+
+
+def _settings(kept: KeptConfig) -> Settings | None:
+    """Return the settings of the run; None where its config cannot be understood here and now."""
+    with suppress(ConfigError):
+        return kept.load(with_secrets=False)
+    return None
+
+
+def _set_per_s(settings: Settings | None, overrides: Overrides) -> float | None:
+    """Return the rate that was set, infinite for no limit, None where it is not known."""
+    if settings is None:
+        return None
+    with suppress(UsageError):
+        rate = overrides.rate_of(settings)
+        return rate.max_starts * 1e9 / rate.window_ns if rate else math.inf
+    return None
+
+
+def _earlier_ledgers(folder: Path, base_url: str, settings: Settings | None) -> list[Path]:
+    """Return the ledgers that may know who enrolled a customer: beside this run, and those that it goes on from.
+
+    Each run against the embedded API has one of its own, which only those know that go on from it.
+    """
+    this = folder.resolve()
+    folders = {each.resolve() for each in chain_of(folder)}
+    if base_url != "sandbox":
+        beside = {this.parent, settings.report.dir} if settings else {this.parent}
+        folders |= {each.resolve() for place in beside for each in ledgers_in(Path(place))}
+    return [each / LEDGER_NAME for each in sorted(folders - {this})]
+
+
+def _mask_key() -> bytes:
+    """Return the key of the masks; the first report that needs one makes it.
+
+    Raises:
+        EnrollBatchError: the state folder cannot be read or written.
+    """
+    path = state_folder(os.environ) / MASK_KEY
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except (OSError, ValueError) as error:
+        raise EnrollBatchError(
+            f"{path}: the key that masks customer ids cannot be read or made ({error}); set ENROLL_BATCH_STATE to a "
+            f"folder that can be written, then write the report again"
+        ) from error
+    if len(key) < _LEAST_KEY:
+        raise EnrollBatchError(f"{path}: the key that masks customer ids is too short; remove the file")
+    return key

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from batch.ledger.schema import TABLES
-from tests.report.ledgers import RUN, START, plain_advice
+from tests.report.ledgers import RUN, START, PlainAdvice
 
 CYCLES = 5
 RARE = ("already_enrolled", "invalid_user", "period_not_found", "server_error", "in_doubt")
@@ -49,7 +49,7 @@ def build(path: Path, requests: int) -> None:
     )
     numbers = range(1, customers * CYCLES + 1)
     connection.executemany(
-        "INSERT INTO request VALUES (?, ?, 1, ?, ?, NULL, 0, 0)",
+        "INSERT INTO request (request_no, customer, scope_no, period_no, row_no) VALUES (?, ?, 1, ?, ?)",
         ((n, 300_000_001 + (n - 1) // CYCLES, (n - 1) % CYCLES + 1, (n - 1) // CYCLES + 1) for n in numbers),
     )
     connection.executemany(
@@ -68,8 +68,8 @@ def build(path: Path, requests: int) -> None:
                 RARE[n % 5] if n % 200 < 5 else "enrolled",
                 2 if n % 100 == 1 else 1,
                 f"{n:032x}",
-                START,
                 START + n * 10**6,
+                START + (n + 40 + n % 97) * 10**6,
             )
             for n in numbers
         ),
@@ -91,7 +91,7 @@ def report(folder: Path) -> None:
         counted = time.process_time()
         rows = sum(1 for _ in reader.report_rows())
         read = time.process_time()
-        accounts = write_report(folder, reader, plain_advice)
+        accounts = write_report(folder, reader, PlainAdvice())
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{rows:,} requests, exit code {accounts.exit_code}, balanced {accounts.balanced}")
     print(f"open {opened - began:.1f} s, count {counted - opened:.1f} s, read all rows {read - counted:.1f} s")

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batch.ledger.reading import LedgerReader
 from batch.report.folder import write_report
-from tests.report.ledgers import LedgerOfTests, full_ledger, plain_advice
+from tests.report.ledgers import LedgerOfTests, PlainAdvice, full_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,22 +21,24 @@ Report = tuple["Path", "Accounts"]
 def reported(tmp_path: Path) -> Callable[..., Report]:
     """Return a function that builds a full ledger, lets `change` alter it, and writes its report.
 
-    `reported(change, **run)` gives the run's folder and the accounts.
+    `reported(change, options, **run)`, with the options of `write_report`, gives the run's folder and the accounts.
     """
 
-    def report(change: Callable[[LedgerOfTests], object] | None = None, **run: object) -> Report:
+    def report(
+        change: Callable[[LedgerOfTests], object] | None = None, options: dict[str, Any] | None = None, **run: object
+    ) -> Report:
         folder = tmp_path / "run"
         folder.mkdir()
         ledger = full_ledger(folder / "ledger.sqlite", **run)
         if change is not None:
             change(ledger)
         ledger.close()
-        return folder, write_again(folder)
+        return folder, write_again(folder, **options or {})
 
     return report
 
 
-def write_again(folder: Path) -> Accounts:
-    """Write the report of a folder's ledger."""
+def write_again(folder: Path, **options: Any) -> Accounts:
+    """Write the report of a folder's ledger; `options` are those of `write_report`."""
     with LedgerReader(folder / "ledger.sqlite") as reader:
-        return write_report(folder, reader, plain_advice)
+        return write_report(folder, reader, PlainAdvice(), **options)

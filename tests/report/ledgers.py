@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch.ledger.schema import SCHEMA_VERSION, TABLES
@@ -32,6 +33,7 @@ RUN: dict[str, Any] = {
     "working_dir": "/srv/crm",
     "overrides": "{}",
     "base_url": "https://eu.api.capillarytech.com",
+    "campaign": "{}",
     "created_at": START,
     "started_at": START + SECOND,
     "finished_at": START + 61 * SECOND,
@@ -130,6 +132,12 @@ class LedgerOfTests:
             started_at=START, ended_at=START + SECOND,
         )  # fmt: skip
 
+    def verdict(self, request_no: int, outcome: str, reason: str, at: int = START, sample: str = "") -> None:
+        self._insert(
+            "verdict", request_no=request_no, asked_at=at, sample=sample, outcome=outcome, reason=reason,
+            api_request_id="",
+        )  # fmt: skip
+
     def intent(self, *attempts: tuple[int, int], fence: int = 1) -> None:
         self._insert("intent", chunk_no=1, fence=fence, attempts=json.dumps(attempts), written_at=START)
 
@@ -204,3 +212,25 @@ def _add_rejected(ledger: LedgerOfTests) -> None:
 def plain_advice(outcome: Outcome, error_code: int | None, reason: str) -> str:
     """Advice that shows what was asked."""
     return f"advice for {outcome} {error_code} {reason}".strip()
+
+
+@dataclass(frozen=True)
+class PlainExplanation:
+    """An explanation that shows what was asked."""
+
+    meaning: str
+    whose: str = "this request"
+    what_to_do: str = "do it"
+    is_retried: bool = False
+    source: str = "docs"
+
+
+class PlainAdvice:
+    """Advice and explanations that show what was asked."""
+
+    advise = staticmethod(plain_advice)
+
+    @staticmethod
+    def explain(outcome: Outcome, http_status: int | None, error_code: int | None, reason: str) -> PlainExplanation:
+        """Explain."""
+        return PlainExplanation(f"meaning of {outcome} {http_status} {error_code} {reason}".strip())

@@ -12,13 +12,13 @@ import pytest
 
 from batch.errors import EnrollBatchError
 from batch.ledger.reading import LedgerReader
-from batch.model import Outcome
+from batch.model import GROUP_OF, Group, Outcome
 from batch.report.folder import write_report
 from batch.report.reconcile import FILE_OF, OUTCOME_FILES
 from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS
 from batch.report.terminal import closing_table
 from tests.report.conftest import write_again
-from tests.report.ledgers import LedgerOfTests, plain_advice
+from tests.report.ledgers import SECOND, START, LedgerOfTests, PlainAdvice, plain_advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ def test_all_files_and_the_terminal_say_the_same_figures(reported: Reported) -> 
     summary_sheet = {row[0]: row[1] for row in book["Summary"].iter_rows(values_only=True)}
     assert {outcome: summary_sheet[outcome] for outcome in counts} == counts
     shown: Counter[object] = Counter()
-    for sheet in book.worksheets[2:-1]:
+    for sheet in book.worksheets[5:-1]:
         header, *rows = sheet.iter_rows(values_only=True)
         shown.update(row[header.index("outcome")] for row in rows)
     assert shown == counts
@@ -184,6 +184,46 @@ def test_all_files_and_the_terminal_say_the_same_figures(reported: Reported) -> 
     for identity in accounts.identities:
         assert any(identity.figures in line for line in lines)
         assert identity.figures in (folder / "report.html").read_text()
+
+
+def test_what_is_drawn_over_time_by_target_and_by_code_adds_up_to_the_accounts(reported: Reported) -> None:
+    def one_more(ledger: LedgerOfTests) -> None:
+        for number in range(1, 400):
+            request_no = ledger.request(ledger.row(number, "x", ""), number, 1, 2)
+            outcome = list(Outcome)[number % len(Outcome)]
+            ledger.outcome(request_no, outcome.value, attempt=2, settled_at=START + number * SECOND)
+            ledger.attempt(request_no, 1, "refused", "server_error", status=503)
+
+    folder, accounts = reported(one_more, {"set_per_s": 1.0})
+    summary = json.loads((folder / "summary.json").read_text())
+    book = openpyxl.load_workbook(folder / "reconciliation.xlsx", read_only=True)
+
+    def column(sheet: str, name: str) -> list[object]:
+        header, *rows = book[sheet].iter_rows(values_only=True)
+        return [row[header.index(name)] for row in rows]
+
+    def total(sheet: str, name: str) -> int:
+        return sum(int(str(value)) for value in column(sheet, name) if value is not None)
+
+    assert total("Over time", "attempts") == summary["attempts"]
+    assert column("Over time", "requests settled so far")[-1] == summary["requests"]["unique"]
+    by_target = {outcome: total("By target and cycle", outcome) for outcome in summary["outcomes"]}
+    assert by_target == summary["outcomes"]
+    done = sum(count for outcome, count in accounts.tallies.outcomes.items() if GROUP_OF[outcome] is Group.DONE)
+    kinds = zip(column("By code", "what"), column("By code", "count"), strict=True)
+    by_code = Counter[object]()
+    for what, count in kinds:
+        by_code[what] += int(str(count))
+    assert by_code["requests that ended so"] == summary["requests"]["unique"] - done
+    settled_by_attempt = sum(total("Over time", group.value) for group in Group)
+    assert by_code["attempts tried again"] == summary["attempts"] - settled_by_attempt == 403
+    book.close()
+
+    page = (folder / "report.html").read_text()
+    cards = re.findall(r"<span>([\d,]+) requests?</span>", page)
+    assert sum(int(count.replace(",", "")) for count in cards) == by_code["requests that ended so"]
+    rows = [row for row in Texts(page).rows if row and row[0].startswith("2025-11-22 10:")]
+    assert sum(int(row[1].replace(",", "")) for row in rows) == summary["attempts"]
 
 
 def test_broken_accounts_give_exit_code_11_and_are_shown_everywhere(reported: Reported) -> None:
@@ -234,6 +274,6 @@ def test_a_folder_that_cannot_be_written_leaves_the_old_files_as_they_are(report
     (folder / "summary.json").unlink()
     (folder / "summary.json").mkdir()
     with LedgerReader(folder / "ledger.sqlite") as reader, pytest.raises(EnrollBatchError, match="cannot be written"):
-        write_report(folder, reader, plain_advice)
+        write_report(folder, reader, PlainAdvice())
     assert (folder / "failed.csv").read_bytes() == before
     assert not [file for file in folder.iterdir() if file.name.endswith(".partial")]

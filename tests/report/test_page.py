@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from batch.report import page
+from tests.report.ledgers import SECOND, START
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,10 @@ def test_the_page_loads_nothing_and_links_only_to_its_neighbours(reported: Repor
     folder, _ = reported()
     outline = Outline((folder / "report.html").read_text())
     links = {value or "" for name, value in outline.attributes if name in {"href", "src"}}
-    assert links == {
+    inner = {link for link in links if link.startswith("#")}
+    ids = {value for name, value in outline.attributes if name == "id"}
+    assert {link.removeprefix("#") for link in inner} <= ids
+    assert links - inner == {
         "data:,", "succeeded.csv", "already_enrolled.csv", "invalid_user.csv", "failed.csv", "rejected_rows.csv",
         "reconciliation.xlsx", "annotated.xlsx", "summary.json", "summary.md",
     }  # fmt: skip
@@ -91,12 +95,81 @@ def test_a_page_of_a_large_run_is_bounded_and_says_what_it_leaves_out(
     folder, _ = reported(more_events)
     text = (folder / "report.html").read_text()
     assert "2 more lines stand in" in text
-    assert "3 later events are not shown." in text
+    assert "3 more events are not shown; " in text
     assert "change 0" in text
     assert "change 1" not in text
 
 
-def test_no_customer_stands_in_the_page(reported: Reported) -> None:
+def test_rare_events_are_shown_before_those_that_come_by_the_thousand(
+    reported: Reported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "LINES", 2)
+
+    def storm(ledger: LedgerOfTests) -> None:
+        for number in range(9):
+            ledger.event("hold", f"{number}.0 s: HTTP 429")
+        ledger.event("quarantine", "the cycle C9 is closed")
+
+    folder, _ = reported(storm)
+    text = (folder / "report.html").read_text()
+    assert "<td>the cycle C9 is closed</td>" in text
+    assert "<td>20/s</td>" in text
+    assert "9 more events are not shown; " in text
+
+
+def test_samples_are_few_and_say_how_many_more_there_are(reported: Reported) -> None:
+    def many(ledger: LedgerOfTests) -> None:
+        for number in range(1, 101):
+            request_no = ledger.request(ledger.row(f"cell {number}", "x", ""), number, 1, 2)
+            ledger.outcome(request_no, "invalid_user", status=200, code=310011, message=f"no user, said {number}")
+
+    folder, _ = reported(many)
+    text = (folder / "report.html").read_text()
+    card = text[text.index("invalid user: code 310011 (HTTP 200)") :]
+    card = card[: card.index("</li>")]
+    assert "<span>101 requests</span>" in card
+    assert "3 of them; 98 more stand in invalid_user.csv" in card
+    assert card.count('<th scope="row">') == 3
+    assert "meaning of invalid_user 200 310011" in card
+    assert "no user, said 99" not in text
+
+
+def test_a_page_is_small_however_large_the_run(reported: Reported) -> None:
+    def storm(ledger: LedgerOfTests) -> None:
+        ledger.execute("BEGIN")
+        for number in range(1, 3001):
+            request_no = ledger.request(ledger.row("x" * 2000, "x", ""), number, 1, 2)
+            at = START + number * SECOND
+            ledger.outcome(request_no, "unrecognised", reason=f"r{number}", message="m" * 2000, settled_at=at)
+            ledger.event("hold", "1.0 s: HTTP 429", at=at)
+            ledger.event("resumed", "again", at=at)
+        ledger.execute("COMMIT")
+
+    folder, _ = reported(storm)
+    assert (folder / "report.html").stat().st_size < 400_000
+    assert "more requests, of rarer kinds, stand in" in (folder / "report.html").read_text()
+
+
+def test_the_summary_for_a_chat_names_no_customer(reported: Reported) -> None:
     folder, _ = reported()
-    assert "3456512" not in (folder / "report.html").read_text()
     assert "3456512" not in (folder / "summary.md").read_text()
+
+
+def test_every_chart_has_its_figures_as_text(reported: Reported) -> None:
+    folder, _ = reported(options={"set_per_s": 5.0})
+    outline = Outline((folder / "report.html").read_text())
+    pictures = [name for name, value in outline.attributes if (name, value) == ("role", "img")]
+    assert len(pictures) >= 4
+    text = (folder / "report.html").read_text()
+    assert "19 attempts in 40.0 s of sending" in text
+    assert text.count("<summary>The same as a table</summary>") == 2
+
+
+def test_a_broken_account_is_a_red_banner_with_the_identity_that_failed(reported: Reported) -> None:
+    folder, accounts = reported(lambda ledger: ledger.execute("DELETE FROM outcome WHERE request_no = 3"))
+    text = (folder / "report.html").read_text()
+    (banner,) = re.findall(r'<p class="verdict bad"[^>]*>([^<]+)</p>', text)
+    failed = [identity for identity in accounts.identities if not identity.holds]
+    assert failed
+    assert failed[0].figures in banner
+    assert text.count('<tr class="failed">') == len(failed)

@@ -66,7 +66,16 @@ def test_an_outcome_line_says_what_was_asked_how_it_ended_and_where_it_came_from
         "source_file": "1.csv",
         "source_sheet": "May",
         "source_row": 2,
+        "provenance": None,
+        "earlier_run": None,
     }
+
+
+def test_who_enrolled_stands_behind_the_source_and_before_the_columns_of_the_row() -> None:
+    table = OutcomeTable([file_with("id", "Region", customer_id=0)], plain_advice)
+    record = table.record(row_of("1", "North"), "earlier_run", "20251121T100000Z-april")
+    assert table.columns[-3:] == ("provenance", "earlier_run", "Region")
+    assert record[-3:] == ["earlier_run", "20251121T100000Z-april", "North"]
 
 
 def test_a_reset_is_shown_only_where_it_applies() -> None:

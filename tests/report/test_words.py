@@ -69,7 +69,7 @@ def test_the_next_commands_are_exact_and_can_be_pasted() -> None:
     steps = next_steps(accounts_of(MIXED, problems=1), FOLDER)
     assert [step.command for step in steps] == [
         f"enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
-        f"enroll-batch run {FOLDER}/failed.csv -c 'configs/may plan.yaml'",
+        f"enroll-batch rerun {FOLDER}",
         None,
     ]
 
@@ -150,7 +150,8 @@ def test_the_closing_table_reads_well() -> None:
         "  report.html, reconciliation.xlsx, annotated.xlsx, summary.json",
         "",
         "Next",
-        "  Correct the customers in invalid_user.csv, then send them:",
+        "  Correct the customers in invalid_user.csv, empty the request_id of their rows,",
+        "  then send them:",
         f"    enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
         "  Mend the rows that were not sent and run them as a new file: rejected_rows.csv",
         "  says what is wrong with which cell, and annotated.xlsx shows it in your own",

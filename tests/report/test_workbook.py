@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from batch.errors import EnrollBatchError
 from batch.model import Outcome
 from batch.report import workbook
 from batch.report.cells import book
+from batch.report.figure_sheets import BY_CODE, OVER_TIME
 from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS
 from batch.report.workbook import SHEET_OF
 from tests.report.conftest import write_again
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     Reported = Callable[..., tuple[Path, Accounts]]
 
 SHEETS = [
-    "Summary", "By target and cycle", "Succeeded", "Already enrolled", "Invalid users", "Failures", "In doubt",
-    "Not sent", "Rejected rows",
+    "Summary", "Charts", "By target and cycle", "Over time", "By code", "Succeeded", "Already enrolled",
+    "Invalid users", "Failures", "In doubt", "Not sent", "Rejected rows",
 ]  # fmt: skip
+ROW_SHEETS = SHEETS[5:-1]
 
 
 def cells_of(path: Path) -> Iterator[Cell]:
@@ -42,10 +45,10 @@ def test_there_is_a_sheet_for_each_kind_of_outcome(reported: Reported) -> None:
     folder, _ = reported()
     opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
     assert opened.sheetnames == SHEETS
-    assert set(SHEET_OF.values()) == set(SHEETS[2:-1])
+    assert set(SHEET_OF.values()) == set(ROW_SHEETS)
     outcomes = {
         sheet.title: [row[OUTCOME_COLUMNS.index("outcome")] for row in sheet.iter_rows(min_row=2, values_only=True)]
-        for sheet in opened.worksheets[2:-1]
+        for sheet in (opened[name] for name in ROW_SHEETS)
     }
     assert outcomes["Succeeded"] == ["enrolled", "unenrolled"]
     assert outcomes["In doubt"] == ["in_doubt"]
@@ -69,6 +72,7 @@ def test_a_sheet_has_the_columns_and_values_of_its_csv(reported: Reported) -> No
     sheet = openpyxl.load_workbook(folder / "reconciliation.xlsx")["Failures"]
     header, *rows = sheet.iter_rows(values_only=True)
     assert header == (*OUTCOME_COLUMNS, "Region", "input_Outcome", "Note")
+    assert rows
     row = dict(zip(header, rows[0], strict=True))
     assert (row["customer_id"], row["initial_balance"], row["outcome"]) == (345651205, 0, "value_not_applied")
     assert row["period_name"] == "=Cycle 2"
@@ -118,8 +122,10 @@ def test_a_full_sheet_holds_the_first_rows_and_the_summary_says_how_many_there_a
     monkeypatch.setattr(workbook, "SHEET_ROWS", 3)
     folder, _ = reported()
     opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
-    assert opened["Failures"].max_row == 4
-    assert opened["Rejected rows"].max_row == 4
+    assert opened["Failures"].max_row == 5
+    assert opened["Failures"]["A5"].value == "and 7 more rows, which stand only in failed.csv"
+    assert opened["Failures"].auto_filter.ref.endswith("4")
+    assert opened["Rejected rows"]["A5"].value == "and 2 more rows, which stand only in rejected_rows.csv"
     lines = {row[0]: row for row in opened["Summary"].iter_rows(values_only=True)}
     assert lines["Failures"] == ("Failures", 3, 10, None, None, "failed.csv")
     assert lines["Rejected rows"] == ("Rejected rows", 3, 5, None, None, "rejected_rows.csv")
@@ -138,14 +144,65 @@ def test_subtotals_by_target_and_cycle_add_up(reported: Reported) -> None:
     assert sum(int(str(row[-1])) for row in rows) == accounts.tallies.unique
 
 
-def test_the_summary_has_a_native_chart_and_sheets_have_filters_and_frozen_headers(reported: Reported) -> None:
+def test_charts_are_native_and_sheets_have_filters_and_frozen_headers(reported: Reported) -> None:
     folder, _ = reported()
     opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    titles = set()
     with zipfile.ZipFile(folder / "reconciliation.xlsx") as archive:
-        assert "xl/charts/chart1.xml" in archive.namelist()
-    for sheet in opened.worksheets[2:]:
+        for name in archive.namelist():
+            if name.startswith("xl/charts/chart"):
+                titles |= set(re.findall(rb"<a:t>([^<]+)</a:t>", archive.read(name)))
+    assert titles == {
+        b"Requests by outcome", b"Attempts over time, by what they brought", b"Rate against the allowed rate",
+        b"Progress over time",
+    }  # fmt: skip
+    for sheet in (opened[name] for name in SHEETS[5:]):
         assert sheet.freeze_panes == "B2"
         assert sheet.auto_filter.ref
+
+
+def test_a_chart_shows_the_figures_that_its_title_names(reported: Reported) -> None:
+    folder, accounts = reported()
+    opened = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    with zipfile.ZipFile(folder / "reconciliation.xlsx") as archive:
+        charts = [archive.read(name).decode() for name in archive.namelist() if name.startswith("xl/charts/chart")]
+
+    def shown(chart: str) -> list[list[object]]:
+        found = []
+        for reference in re.findall(r"<c:val><c:numRef><c:f>([^<]+)</c:f>", chart):
+            sheet, cells = reference.replace("'", "").replace("$", "").split("!")
+            found.append([row[0].value for row in opened[sheet][cells]])
+        return found
+
+    by_title = {re.findall(r"<a:t>([^<]+)</a:t>", chart)[0]: shown(chart) for chart in charts}
+    assert by_title["Requests by outcome"] == [list(accounts.tallies.outcomes.values())]
+    brought = by_title["Attempts over time, by what they brought"]
+    assert sum(int(str(cell)) for column in brought for cell in column) == accounts.tallies.attempts
+    assert by_title["Progress over time"][0][-1] == accounts.settled
+
+
+def test_what_happened_over_time_adds_up(reported: Reported) -> None:
+    folder, accounts = reported(options={"set_per_s": 2.0})
+    header, *rows = openpyxl.load_workbook(folder / "reconciliation.xlsx")["Over time"].iter_rows(values_only=True)
+    assert header == OVER_TIME
+    lines = [dict(zip(header, row, strict=True)) for row in rows]
+    assert sum(int(str(line["attempts"])) for line in lines) == accounts.tallies.attempts
+    assert lines[-1]["requests settled so far"] == accounts.settled
+    assert {line["allowed per second"] for line in lines} == {2}
+    assert lines[0]["from (UTC)"] == dt.datetime(2025, 11, 22, 10, 0)  # noqa: DTZ001  # sheets know no time zones
+
+
+def test_what_needs_a_look_is_explained_by_code(reported: Reported) -> None:
+    folder, accounts = reported()
+    header, *rows = openpyxl.load_workbook(folder / "reconciliation.xlsx")["By code"].iter_rows(values_only=True)
+    assert header == BY_CODE
+    lines = [dict(zip(header, row, strict=True)) for row in rows]
+    ended = {line["outcome"]: line for line in lines if line["what"] == "requests that ended so"}
+    assert sum(int(str(line["count"])) for line in ended.values()) == accounts.tallies.unique - 4
+    assert ended["invalid user"]["it means"] == "meaning of invalid_user 200 310011"
+    assert {line["outcome"] for line in lines if line["what"] == "attempts tried again"} == {
+        "rate limited", "server error", "unreachable", "in doubt",
+    }  # fmt: skip
 
 
 def test_a_failure_on_the_way_leaves_the_old_workbook_and_no_temporary_files(tmp_path: Path) -> None:

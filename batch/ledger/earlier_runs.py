@@ -1,0 +1,190 @@
+"""Step 2 of 5: look requests up in the ledgers of earlier runs, to know whether one of ours enrolled a customer.
+
+Owns the reading of other runs' ledgers: newest first, by identity (scope, customer, period), only what was settled
+before, and never more look-ups than a report can afford. A ledger that is damaged, or of another version, or of
+another API, says nothing. Writes nothing; a run that is being sent is not disturbed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batch.ledger.schema import SCHEMA_VERSION
+from batch.model import Action, EarlierRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from batch.model import ReportRow, Scope
+
+LOOK_UPS = 2_000_000
+"""So many requests are looked up, over all ledgers. Source: our choice: they cost some ten seconds of one core."""
+LEDGERS = 100
+"""At most so many runs are looked at, the newest ones. Source: our choice: a quarter of a year of nights."""
+_CACHE_KIB = 512
+"""Of each ledger, so that a hundred of them need no more than 50 MiB."""
+_AT_ONCE = 400
+"""Customers in one question; SQLite takes at least 999 parameters."""
+
+_WHERE = (
+    "SELECT r.customer, s.action, s.org_id, s.target_group_id, s.target_id, p.name, {what} FROM request r"
+    " JOIN {table} t USING (request_no) JOIN scope s USING (scope_no) LEFT JOIN period p USING (period_no)"
+    " WHERE r.customer IN ({marks})"
+)
+_ABOUT = " UNION ALL ".join(
+    (
+        _WHERE.format(what="t.outcome, t.settled_at", table="outcome", marks="{marks}")
+        + " AND t.outcome IN ('enrolled', 'covered_by_cascade', 'unenrolled')",
+        # Still in doubt: no later look at the API has said what became of it.
+        _WHERE.format(what="t.outcome, t.settled_at", table="outcome", marks="{marks}") + " AND t.outcome = 'in_doubt'"
+        " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.request_no = t.request_no AND v.sample = '')",
+        _WHERE.format(what="t.outcome, t.asked_at", table="verdict", marks="{marks}")
+        + " AND t.outcome IN ('enrolled', 'unenrolled') AND t.sample = ''",
+        # A sender that died, or stopped: nothing says more about the request than this attempt.
+        _WHERE.format(what="'in_doubt', t.ended_at", table="attempt", marks="{marks}")
+        + " AND t.tells = 'may_be_applied' AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = t.request_no)",
+    )
+)
+
+_Place = tuple[int, int | None, int, int]
+"""Customer, org, target group, target."""
+
+
+@dataclass(slots=True)
+class _Traces:
+    """What one ledger has of a batch's customers. Times are nanoseconds since 1970."""
+
+    enrolled: dict[tuple[_Place, str | None], list[int]] = field(default_factory=dict)
+    in_doubt: dict[tuple[_Place, str | None], list[int]] = field(default_factory=dict)
+    unenrolled: dict[_Place, list[int]] = field(default_factory=dict)
+
+    def last_enrolled(self, key: tuple[_Place, str | None], before: int) -> int:
+        return _last(self.enrolled.get(key, ()), before)
+
+    def last_in_doubt(self, key: tuple[_Place, str | None], before: int) -> int:
+        return _last(self.in_doubt.get(key, ()), before)
+
+    def last_unenrolled(self, key: tuple[_Place, str | None], before: int) -> int:
+        return _last(self.unenrolled.get(key[0], ()), before)
+
+
+def _last(times: Iterable[int], before: int) -> int:
+    return max((at for at in times if at < before), default=0)
+
+
+class EarlierLedgers:
+    """The ledgers of other runs against the same API, newest first. A context manager."""
+
+    def __init__(self, paths: Iterable[Path], base_url: str, before: int | None) -> None:
+        """`before`: runs that were made later cannot have been earlier; nanoseconds since 1970, None for no end."""
+        self._paths = tuple(paths)
+        self._base_url = base_url
+        self._before = before
+        self._open: list[tuple[str, sqlite3.Connection]] = []
+        self.is_complete = True
+
+    def expect(self, count: int) -> None:
+        """Open as many ledgers, the newest, as `count` look-ups in each can be afforded."""
+        if not count:
+            return
+        affordable = min(LEDGERS, max(1, LOOK_UPS // count))
+        found = sorted(
+            (each for path in self._paths if (each := _opened(path, self._base_url, self._before))),
+            key=lambda each: -each[0],
+        )
+        self.is_complete = len(found) <= affordable
+        for index, (_, run_id, connection) in enumerate(found):
+            if index < affordable:
+                self._open.append((run_id, connection))
+            else:
+                connection.close()
+
+    def find(self, rows: Sequence[ReportRow]) -> list[EarlierRequest | None]:
+        """Return, for each row, the newest run before its answer that enrolled the customer or left it in doubt."""
+        found: list[EarlierRequest | None] = [None] * len(rows)
+        open_indexes = list(range(len(rows)))
+        for run_id, connection in self._open:
+            if not open_indexes:
+                break
+            traces = _traces(connection, {rows[index].request.customer for index in open_indexes})
+            still_open = []
+            for index in open_indexes:
+                is_known, found[index] = _verdict(traces, rows[index], run_id)
+                if not is_known:
+                    still_open.append(index)
+            open_indexes = still_open
+        return found
+
+    def close(self) -> None:
+        """Let go of the ledgers."""
+        for _, connection in self._open:
+            connection.close()
+
+    def __enter__(self) -> EarlierLedgers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _opened(path: Path, base_url: str, before: int | None) -> tuple[int, str, sqlite3.Connection] | None:
+    """Open a ledger and return when its run was made, its id and the connection; None where it says nothing to us."""
+    with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+        # Not mode=ro, which leaves files behind; see reading.py.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            version, run_id, url, started_at, created_at = connection.execute(
+                "SELECT schema_version, run_id, base_url, started_at, created_at FROM run"
+            ).fetchone()
+            is_earlier = started_at is not None and (before is None or created_at < before)
+            if version == SCHEMA_VERSION and url == base_url and is_earlier:
+                return created_at, run_id, connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+    return None
+
+
+def _traces(connection: sqlite3.Connection, customers: Iterable[int]) -> _Traces:
+    traces = _Traces()
+    for customer, action, org_id, group_id, target_id, period, outcome, at in _about(connection, customers):
+        place = (customer, org_id, group_id, target_id)
+        if outcome == "unenrolled":
+            traces.unenrolled.setdefault(place, []).append(at)
+        elif action == Action.ENROLL:
+            into = traces.in_doubt if outcome == "in_doubt" else traces.enrolled
+            into.setdefault((place, period), []).append(at)
+    return traces
+
+
+def _about(connection: sqlite3.Connection, customers: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+    """Yield what a ledger has of these customers; one that fails on the way has nothing more."""
+    ordered = sorted(customers)
+    with contextlib.suppress(sqlite3.Error):
+        for first in range(0, len(ordered), _AT_ONCE):
+            some = ordered[first : first + _AT_ONCE]
+            yield from connection.execute(_ABOUT.format(marks=", ".join("?" * len(some))), some * 4)
+
+
+def _verdict(traces: _Traces, row: ReportRow, run_id: str) -> tuple[bool, EarlierRequest | None]:
+    """Return whether this ledger decides the matter, and who enrolled; an unenroll of ours undoes what came before."""
+    key = _key(row.request.scope, row.request.customer, row.request.period)
+    before = row.settled_at if row.settled_at is not None else 1 << 62
+    enrolled, unenrolled = traces.last_enrolled(key, before), traces.last_unenrolled(key, before)
+    in_doubt = traces.last_in_doubt(key, before)
+    if enrolled > unenrolled:
+        return True, EarlierRequest(run_id, is_in_doubt=False)
+    if in_doubt > unenrolled:
+        return True, EarlierRequest(run_id, is_in_doubt=True)
+    return bool(unenrolled), None
+
+
+def _key(scope: Scope, customer: int, period: str | None) -> tuple[_Place, str | None]:
+    return (customer, scope.org_id, scope.target_group_id, scope.target_id), period

@@ -1,0 +1,84 @@
+"""Step 5 of 5: the sheet of native charts in reconciliation.xlsx: outcomes, throughput, rate, progress.
+
+Owns how they look and where they stand, four on a printed page. Their figures stand in the other sheets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batch.model import GROUP_OF, Group, Outcome
+from batch.report.cells import STRONG
+from batch.report.figure_sheets import OVER_TIME
+from batch.report.sheet_lines import print_wide
+
+if TYPE_CHECKING:
+    from xlsxwriter.chart import Chart
+    from xlsxwriter.worksheet import Worksheet
+
+    from batch.report.cells import Book
+
+_AGAIN = "#8A93A3"
+_ALLOWED = "#1F3864"
+_WIDTH, _HEIGHT = 620, 360
+_ROW, _COLUMN = 20, 64
+"""The size of a cell, in pixels."""
+
+
+def write_charts(
+    book: Book, worksheet: Worksheet, summary: Worksheet, over_time: Worksheet, *, first_outcome: int, stretches: int
+) -> None:
+    """Fill the sheet of charts. `first_outcome` is the row of the first outcome in the summary, from 0."""
+    worksheet.hide_gridlines(2)
+    print_wide(worksheet)
+    name = summary.get_name()
+    last = first_outcome + len(Outcome) - 1
+    outcomes = book.workbook.add_chart({"type": "bar"})
+    outcomes.add_series({
+        "name": "Requests",
+        "categories": [name, first_outcome, 0, last, 0],
+        "values": [name, first_outcome, 1, last, 1],
+        "points": [{"fill": {"color": STRONG[GROUP_OF[outcome]]}} for outcome in Outcome],
+        "gap": 40,
+    })  # fmt: skip
+    outcomes.set_legend({"none": True})
+    outcomes.set_y_axis({"reverse": True, "num_font": {"size": 8}})
+    _place(worksheet, outcomes, 0, "Requests by outcome")
+    if stretches:
+        _write_over_time(book, worksheet, over_time.get_name(), stretches)
+
+
+def _write_over_time(book: Book, worksheet: Worksheet, name: str, stretches: int) -> None:
+    def series(column: str) -> dict[str, Any]:
+        index = OVER_TIME.index(column)
+        return {
+            "name": column,
+            "categories": [name, 1, 0, stretches, 0],
+            "values": [name, 1, index, stretches, index],
+        }
+
+    throughput = book.workbook.add_chart({"type": "column", "subtype": "stacked"})
+    for column, color in (("tried again", _AGAIN), *((group.value, STRONG[group]) for group in Group)):
+        throughput.add_series(series(column) | {"fill": {"color": color}, "gap": 15})
+    rates = book.workbook.add_chart({"type": "line"})
+    for column, color in (("attempts per second", STRONG[Group.DONE]), ("allowed per second", _ALLOWED)):
+        rates.add_series(series(column) | {"line": {"color": color, "width": 1.75}})
+    progress = book.workbook.add_chart({"type": "area"})
+    progress.add_series(series("requests settled so far") | {"fill": {"color": STRONG[Group.RETRY]}})
+    titles = ("Attempts over time, by what they brought", "Rate against the allowed rate", "Progress over time")
+    for place, (chart, title) in enumerate(zip((throughput, rates, progress), titles, strict=True), start=1):
+        every = max(1, stretches // 8)
+        chart.set_x_axis({
+            "num_format": "hh:mm:ss", "text_axis": True, "interval_unit": every, "interval_tick": every,
+            "num_font": {"size": 8},
+        })  # fmt: skip
+        chart.set_legend({"position": "bottom"})
+        _place(worksheet, chart, place, title)
+
+
+def _place(worksheet: Worksheet, chart: Chart, place: int, title: str) -> None:
+    """Put a chart into its place: two in a row."""
+    chart.set_title({"name": title, "name_font": {"size": 12}})
+    chart.set_size({"width": _WIDTH, "height": _HEIGHT})
+    row, column = place // 2 * (_HEIGHT // _ROW + 1), place % 2 * (_WIDTH // _COLUMN + 1)
+    worksheet.insert_chart(row, column, chart, {"description": f"Chart: {title}; its figures stand in other sheets"})

@@ -1,0 +1,261 @@
+"""Step 5 of 5: the page's charts in places and sizes: throughput over time, answering times, shares.
+
+Pure geometry. Across, the unit is one bar; down, it is a percent of the height: the page stretches the shapes to any
+width, and sets the texts beside them as text, so that they stay readable on a phone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch.model import Group
+from batch.report.words import counted, duration_text, rate_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from batch.report.latency import Latencies
+    from batch.report.timeline import Stretch, Timeline
+
+_BAR = 0.86
+"""The width of a bar; the rest is the gap to the next one."""
+_FAR_ABOVE = 4.0
+"""A limit so many times above the busiest stretch is not drawn: the bars would be flat."""
+_MOST_LABELS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The bars of one colour, as an SVG path."""
+
+    color: str
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text at a place in percent of the width, or of the height."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A bar's place, and what to say about it."""
+
+    x: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughputChart:
+    """Attempts over time against the allowed rate."""
+
+    bars: int
+    layers: tuple[Layer, ...]
+    allowed: str
+    """The line of the allowed rate, as an SVG path; empty where there is none to draw."""
+    held: tuple[Spot, ...]
+    pushed_back: tuple[Spot, ...]
+    slowed: tuple[Spot, ...]
+    """Where fewer requests were let out at once."""
+    marks: tuple[Spot, ...]
+    pauses: tuple[Label, ...]
+    x_labels: tuple[Label, ...]
+    y_labels: tuple[Label, ...]
+    unit: str
+    spots: tuple[Spot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyChart:
+    """Answers by how long they took."""
+
+    bars: int
+    path: str
+    x_labels: tuple[Label, ...]
+    y_labels: tuple[Label, ...]
+    spots: tuple[Spot, ...]
+
+
+def draw_throughput(timeline: Timeline) -> ThroughputChart | None:
+    """Return the chart of a timeline; None where nothing was sent."""
+    stretches = timeline.stretches
+    if not any(stretch.attempts for stretch in stretches):
+        return None
+    per_s = 1 / timeline.width_s
+    allowed = [_finite(stretch.allowed_per_s) for stretch in stretches]
+    limits = [limit for limit in allowed if limit is not None]
+    busiest = timeline.busiest_per_s
+    is_drawn = bool(limits) and max(limits) <= _FAR_ABOVE * busiest
+    highest = max(busiest, *limits) if is_drawn else busiest
+    unit_s, unit = (60, "per minute") if highest < 2 else (1, "per second")
+    top, steps = _scale(highest * unit_s)
+    height = 100 / top * unit_s * per_s
+    return ThroughputChart(
+        bars=len(stretches),
+        layers=_layers(stretches, height),
+        allowed=_line(allowed, 100 / top * unit_s) if is_drawn else "",
+        held=tuple(
+            Spot(index, min(1.0, stretch.held_ns / timeline.width_ns), f"held {duration_text(stretch.held_ns / 1e9)}")
+            for index, stretch in enumerate(stretches)
+            if stretch.held_ns
+        ),
+        pushed_back=tuple(
+            Spot(index, _BAR, f"{stretch.pushed_back:,} times 429 or 503")
+            for index, stretch in enumerate(stretches)
+            if stretch.pushed_back
+        ),
+        slowed=_marks(stretches, slowing=True),
+        marks=_marks(stretches, slowing=False),
+        pauses=tuple(
+            Label(100 * index / len(stretches), f"paused {duration_text(pause / 1e9)}")
+            for index, pause in timeline.pauses
+        ),
+        x_labels=_times(stretches, timeline.width_ns),
+        y_labels=tuple(Label(100 - 100 * step / top, f"{step:,.9g}") for step in steps),
+        unit=unit,
+        spots=tuple(
+            Spot(index, 1.0, stretch_text(stretch, timeline.width_s)) for index, stretch in enumerate(stretches)
+        ),
+    )
+
+
+def _marks(stretches: Sequence[Stretch], *, slowing: bool) -> tuple[Spot, ...]:
+    """Mark the stretches with events about concurrency, or with all others."""
+    chosen = [[mark for mark in stretch.marks if (mark.kind == "concurrency") is slowing] for stretch in stretches]
+    return tuple(
+        Spot(index, _BAR, "; ".join(f"{mark.kind}: {mark.text}" for mark in marks[:5]))
+        for index, marks in enumerate(chosen)
+        if marks
+    )
+
+
+def _finite(per_s: float | None) -> float | None:
+    return per_s if per_s is not None and math.isfinite(per_s) else None
+
+
+def stretch_text(stretch: Stretch, width_s: float) -> str:
+    """Return what happened in a stretch as one line."""
+    brought = [f"{stretch.brought[group]:,} {group}" for group in Group if stretch.brought[group]]
+    parts = [
+        f"{counted(stretch.attempts, 'attempt')} ({rate_text(stretch.attempts / width_s)})",
+        *brought,
+        *([f"{stretch.tried_again:,} tried again"] if stretch.tried_again else []),
+        *([f"{stretch.pushed_back:,} times 429 or 503"] if stretch.pushed_back else []),
+        *([f"held {duration_text(stretch.held_ns / 1e9)}"] if stretch.held_ns else []),
+    ]
+    return f"{moment_text(stretch.begin)}: {', '.join(parts)}"
+
+
+def moment_text(at: int) -> str:
+    """Return a time as people read it, in UTC."""
+    return f"{dt.datetime.fromtimestamp(at / 1e9, dt.UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _layers(stretches: Sequence[Stretch], height: float) -> tuple[Layer, ...]:
+    """Stack what attempts brought: what was tried again at the bottom, then the groups of outcomes."""
+    paths = {color: "" for color, _ in _LAYERS}
+    for index, stretch in enumerate(stretches):
+        bottom = 100.0
+        brought = [(group.value.replace(" ", "-"), stretch.brought[group]) for group in Group]
+        for color, count in [("again", stretch.tried_again), *brought]:
+            if count:
+                paths[color] += _bar(index, bottom, count * height)
+                bottom -= count * height
+    return tuple(Layer(color, name, paths[color]) for color, name in _LAYERS if paths[color])
+
+
+_LAYERS = (
+    *((group.value.replace(" ", "-"), group.value) for group in Group),
+    ("again", "tried again"),
+)
+
+
+def _bar(index: int, bottom: float, height: float) -> str:
+    return f"M{index + (1 - _BAR) / 2:.2f} {bottom:.2f}v{-height:.2f}h{_BAR}v{height:.2f}z"
+
+
+def _line(values: Sequence[float | None], height: float) -> str:
+    """Draw a line of steps, broken where there is no value."""
+    path, is_down = "", False
+    for index, value in enumerate(values):
+        if value is None:
+            is_down = False
+            continue
+        y = max(0.0, 100 - value * height)
+        path += f"V{y:.2f}" if is_down else f"M{index} {y:.2f}"
+        path += f"H{index + 1}"
+        is_down = True
+    return path
+
+
+def draw_latency(latencies: Latencies) -> LatencyChart | None:
+    """Return the chart of answering times; None where there was no answer."""
+    if not latencies.count:
+        return None
+    steps = latencies.steps
+    top, marks = _scale(max(step.count for step in steps), 1.0)
+    every = -(-len(steps) // 10)
+    return LatencyChart(
+        bars=len(steps),
+        path="".join(_bar(index, 100.0, 100 * step.count / top) for index, step in enumerate(steps)),
+        x_labels=tuple(
+            Label(100 * index / len(steps), _short_ms(step.from_ms))
+            for index, step in enumerate(steps)
+            if index % every == 0
+        ),
+        y_labels=tuple(Label(100 - 100 * mark / top, f"{mark:,.9g}") for mark in marks),
+        spots=tuple(
+            Spot(index, 1.0, f"{step.text}: {counted(step.count, 'answer')}") for index, step in enumerate(steps)
+        ),
+    )
+
+
+def _short_ms(ms: int) -> str:
+    return f"{ms / 1_000:g} s" if ms >= 1_000 else f"{ms} ms"
+
+
+def draw_shares(counts: Iterable[tuple[str, int]]) -> tuple[Spot, ...]:
+    """Return the parts of a bar of 100 units; `text` is the colour. Parts without a count are left out."""
+    present = [(color, count) for color, count in counts if count]
+    total = sum(count for _, count in present)
+    spots, x = [], 0.0
+    for color, count in present:
+        width = 100 * count / total
+        spots.append(Spot(round(x, 3), round(width, 3), color))
+        x += width
+    return tuple(spots)
+
+
+def _scale(highest: float, least_step: float = 0.0) -> tuple[float, tuple[float, ...]]:
+    """Return a round figure not below `highest`, and the marks from 0 to it: two to six, at equal distances."""
+    power = 10.0 ** math.floor(math.log10(highest)) if highest > 0 else 1.0
+    for share in (0.2, 0.25, 0.5, 1.0, 2.0):
+        step = max(share * power, least_step)
+        count = math.ceil(round(highest / step, 9))
+        if count <= 5:
+            break
+    return step * max(count, 1), tuple(step * index for index in range(max(count, 1) + 1))
+
+
+def _times(stretches: Sequence[Stretch], width_ns: int) -> tuple[Label, ...]:
+    """Return when some of the stretches begin, evenly spread."""
+    first, last = _utc(stretches[0].begin), _utc(stretches[-1].begin)
+    form = "%H:%M:%S" if width_ns < 60_000_000_000 else "%H:%M"
+    form = form if first.date() == last.date() else f"%d %b {form}"
+    every = max(1, -(-len(stretches) // _MOST_LABELS))
+    return tuple(
+        Label(100 * index / len(stretches), f"{_utc(stretches[index].begin):{form}}")
+        for index in range(0, len(stretches), every)
+    )
+
+
+def _utc(at: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at / 1e9, dt.UTC)

@@ -1,0 +1,115 @@
+"""Step 5 of 5: who enrolled a customer that the API calls enrolled already.
+
+Pure. Owns the closed list of answers and what each is proven by: this run's own records, or the ledger of an earlier
+run. Where those ledgers are, and how they are read, is the business of whoever looks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from batch.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.model import EarlierRequest, ReportRow
+
+
+class Provenance(StrEnum):
+    """Who enrolled a customer that was enrolled already when the API last answered."""
+
+    BEFORE_US = "before_us"
+    """Somebody else: no ledger of ours has it."""
+    EARLIER_RUN = "earlier_run"
+    """An earlier run of ours: its ledger has the API's yes."""
+    OWN_ATTEMPT = "own_attempt"
+    """An attempt of ours that got no answer, in this run or in the one that is named."""
+    CASCADE = "cascade"
+    """This run, by enrolling the customer into an earlier cycle."""
+    UNKNOWN = "unknown"
+    """Not in this run, and not all earlier runs were looked at."""
+
+
+WORDS = {
+    Provenance.BEFORE_US: "enrolled before, by nobody whom these ledgers know",
+    Provenance.EARLIER_RUN: "enrolled by an earlier run",
+    Provenance.OWN_ATTEMPT: "enrolled by an attempt of ours that got no answer",
+    Provenance.CASCADE: "enrolled by this run with an earlier cycle",
+    Provenance.UNKNOWN: "not known: there are more earlier runs than were looked at",
+}
+
+_OWN_REASONS = frozenset({"confirmed_by_retry", "enrolled_value_unknown"})
+"""Reasons that say that the API's "already enrolled" came after an attempt of ours. Source: DESIGN "Outcomes"."""
+ALREADY = frozenset({Outcome.ALREADY_ENROLLED, Outcome.VALUE_NOT_APPLIED})
+"""Outcomes by which the API says that somebody had enrolled the customer before."""
+
+
+class EarlierRuns(Protocol):
+    """What looks requests up in the ledgers of other runs."""
+
+    is_complete: bool
+    """Whether every earlier run is looked at; known after `expect`."""
+
+    def expect(self, count: int) -> None:
+        """Hear how many requests will be looked up, so that the work can be bounded."""
+        ...
+
+    def find(self, rows: Sequence[ReportRow]) -> Sequence[EarlierRequest | None]:
+        """Return what an earlier run has of each request, None where none has it."""
+        ...
+
+
+@dataclass(slots=True)
+class ProvenanceCounts:
+    """How many requests have which provenance, and which runs they come from."""
+
+    by_kind: Counter[Provenance] = field(default_factory=Counter)
+    by_run: Counter[str] = field(default_factory=Counter)
+
+
+class Provenances:
+    """Finds the provenance of rows, batch by batch, and counts it."""
+
+    def __init__(self, earlier: EarlierRuns | None, already_count: int) -> None:
+        """`already_count`: how many requests of the run were enrolled already. Without `earlier` none is looked up."""
+        self._earlier = earlier
+        self.counts = ProvenanceCounts()
+        if earlier is not None:
+            earlier.expect(already_count)
+
+    def of(self, rows: Sequence[ReportRow]) -> list[tuple[Provenance | None, str | None]]:
+        """Return, for each row, who enrolled the customer and the id of the earlier run; None where nobody asks."""
+        asked = [row for row in rows if _is_asked(row)]
+        found: dict[int, EarlierRequest | None] = {}
+        if asked and self._earlier is not None:
+            found = dict(zip((row.request_no for row in asked), self._earlier.find(asked), strict=True))
+        return [self._of(row, found.get(row.request_no)) for row in rows]
+
+    def _of(self, row: ReportRow, earlier: EarlierRequest | None) -> tuple[Provenance | None, str | None]:
+        kind = self._kind(row, earlier)
+        is_evidence = earlier and (kind is Provenance.EARLIER_RUN or earlier.is_in_doubt)
+        run_id = earlier.run_id if earlier and is_evidence else None
+        if kind is not None:
+            self.counts.by_kind[kind] += 1
+        if run_id is not None:
+            self.counts.by_run[run_id] += 1
+        return kind, run_id
+
+    def _kind(self, row: ReportRow, earlier: EarlierRequest | None) -> Provenance | None:
+        if row.outcome is Outcome.COVERED_BY_CASCADE:
+            return Provenance.CASCADE
+        if not _is_asked(row):
+            return None
+        if row.reason in _OWN_REASONS or (earlier and earlier.is_in_doubt):
+            return Provenance.OWN_ATTEMPT
+        if earlier:
+            return Provenance.EARLIER_RUN
+        return Provenance.BEFORE_US if self._earlier is None or self._earlier.is_complete else Provenance.UNKNOWN
+
+
+def _is_asked(row: ReportRow) -> bool:
+    return row.outcome in ALREADY or row.reason in _OWN_REASONS
