@@ -15,6 +15,22 @@ Row problems and outcomes are data, not exceptions. `text` is the line that a pe
 
 from __future__ import annotations
 
+EXIT_CODES = {
+    0: "all done; exact duplicates alone are no fault",
+    1: "our own fault, or a fault of this machine",
+    2: "usage or config: nothing was sent",
+    3: "input refused, or no usable row: nothing was sent",
+    4: "finished; some rows or requests need work",
+    5: "finished; some requests are in doubt",
+    6: "stopped by a guard; `resume` goes on",
+    7: "stopped (signal, --limit, a no, or the API is silent); `resume` goes on",
+    8: "another process is at work on this run",
+    9: "the sample is done and waits for a word; `resume` goes on",
+    10: "access or scope refused; mend it, then `resume`",
+    11: "the accounts do not balance; do not rely on the report",
+}
+"""What the program's exit code says. Where several hold, the first of 11, 1, 2, 10, 6, 9, 3, 8, 7, 5, 4, 0 is given."""
+
 
 class EnrollBatchError(Exception):
     """A fault with one clear line for a person."""

@@ -190,6 +190,8 @@ class Switches:
 _STATUS_OF = {310011: 200, 310017: 200, 310018: 200, 310019: 200, 8015: 200, 320001: 401, 4000: 403, 4001: 503}
 _FAULTS = tuple(fault for fault in Fault if fault is not Fault.OK)
 _FAULT_VALUES = '"3%", "0.03", "first 10" or "3% of first 200"'
+_WIDTH = 78
+"""Of the help, which the command line indents by two."""
 _DOSE = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\s*(%)?)?(?:(?:^|\s+of\s+)first\s+(\d+))?")
 
 
@@ -266,13 +268,15 @@ def _edges(doses: list[Dose]) -> set[int]:
 def switches_help() -> str:
     """Return one paragraph a switch: name, values, default, meaning, and whether it is documented or assumed."""
     defaults = Switches()
-    lines = ["Switches (--set NAME=VALUE); [D] is documented by the vendor, [A] an assumption of ours:", ""]
+    lines = ["Switches (--set NAME=VALUE); [D] is documented, [A] an assumption of ours:", ""]
     for name, switch in _SWITCHES.items():
         lines.append(f"  {name}={_shown(getattr(defaults, name), switch)}  ({switch.values})")
         text = f"[{'D' if switch.documented else 'A'}] {switch.help_text}"
-        lines.append(textwrap.fill(text, 110, initial_indent=" " * 6, subsequent_indent=" " * 10))
-    lines += ["", f"Faults of enroll and unEnroll calls, by default never; a value is {_FAULT_VALUES}:", ""]
-    lines += [f"  {fault:<20}{FAULTS[fault].help_text}" for fault in _FAULTS]
+        lines.append(textwrap.fill(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 10))
+    lines += ["", "Faults of enroll and unEnroll calls, by default never; a value is", f"{_FAULT_VALUES}:", ""]
+    for fault in _FAULTS:
+        first = f"  {fault:<20}"
+        lines.append(textwrap.fill(FAULTS[fault].help_text, _WIDTH, initial_indent=first, subsequent_indent=" " * 22))
     return "\n".join(lines)
 
 

@@ -24,13 +24,17 @@ TARGET_VALUE = 1000
 
 WORLD_HELP = f"""The simulated organisation:
 
-  group {MILESTONE}, target {MILESTONE_TARGET}   milestone of ten monthly cycles, PERIOD_G_{MILESTONE}_1 (now) to _10
-  group {OLD_MILESTONE}, target 5513   milestone of four monthly cycles; PERIOD_G_{OLD_MILESTONE}_1 is over, _2 is now
+  group {MILESTONE}, target {MILESTONE_TARGET}   milestone of ten monthly cycles:
+                              PERIOD_G_{MILESTONE}_1 (now) to _10
+  group {OLD_MILESTONE}, target 5513   milestone of four monthly cycles:
+                              PERIOD_G_{OLD_MILESTONE}_1 is over, _2 is now
   group {STOPPED_MILESTONE}, target 5515   a deactivated milestone: 310017
   group {STREAK}, target {STREAK_TARGET}   a streak
-  organisations   {PARENT_ORG} (ours), with its children {CHILD_ORGS[0]} and {CHILD_ORGS[1]}; all have the same groups
+  organisations   {PARENT_ORG} (ours), with its children {CHILD_ORGS[0]} and {CHILD_ORGS[1]};
+                  all have the same groups
   customers       every id from 1 up, but for those ending in 99 (310011)
-  look-ups        mobile 91 and ten digits, e-mail NAME123@..., external id EXT-123: the digits are the customer id"""
+  look-ups        mobile 91 and ten digits, e-mail NAME123@..., external id
+                  EXT-123: the digits are the customer id"""
 
 
 @dataclass(frozen=True, slots=True)

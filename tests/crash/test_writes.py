@@ -1,0 +1,106 @@
+"""The end of the program before and after each single write of the ledger; a resume after it may end so as well.
+
+Found by it when broken: the same as by killing at random, and a chunk that is called done with requests open.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.forks import DIED
+from tests.crash.witness import check_the_end, outcomes, witness
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import Desk
+    from tests.conftest import RunningSandbox
+
+    Start = Callable[..., RunningSandbox]
+
+CONCURRENCY = 3
+UPLOAD = "customer_id,initial_balance\n100,\n101,\n102,7\n107,\n199,\nnobody,\n100,\n"
+WITH_VALUE = {102}
+FAULTS = {100: ["ok", "reset_after"], 101: ["error_461"], 102: ["ok", "close_after"]}
+
+
+class Forks:
+    """Runs commands in the desk's folder, each to its end or to one of its writes."""
+
+    def __init__(self, desk: Desk, process: subprocess.Popen[str]) -> None:
+        self._desk = desk
+        self._process = process
+
+    def __call__(self, write: int | None, moment: str, *argv: object) -> int:
+        """Run it and return its exit code; DIED when it came to that write."""
+        assert self._process.stdin
+        assert self._process.stdout
+        order = {"argv": [*map(str, argv)], "folder": str(self._desk.folder), "write": write, "moment": moment}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+
+@pytest.fixture
+def forks(desk: Desk) -> Iterator[Forks]:
+    """A warm process that runs commands."""
+    command = [sys.executable, "-m", "tests.crash.forks"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Forks(desk, process)
+
+
+class Course:
+    """One run after the other in a folder each, against an API each."""
+
+    def __init__(self, desk: Desk, start: Start) -> None:
+        self._desk = desk
+        self._start = start
+        self._number = 0
+
+    def begin(self) -> tuple[Path, RunningSandbox, list[object]]:
+        """Return the folder of a new run, its API, and the command that runs it."""
+        self._number += 1
+        api = self._start(latency_ms="0-5", seed=self._number)
+        for customer, faults in FAULTS.items():
+            api.inject(customer, faults)
+        run = self._desk.folder / f"run{self._number}"
+        pacing = {"rate": None, "concurrency": CONCURRENCY}
+        config = self._desk.config(api, pacing=pacing, retry={"attempts": 10, "base_s": 0.001, "max_s": 0.005})
+        return run, api, ["run", self._desk.upload(UPLOAD), "-c", config, "--yes", "--run-dir", run]
+
+
+@pytest.fixture
+def course(desk: Desk, sandbox: Start) -> Course:
+    """As many runs as are asked for."""
+    return Course(desk, sandbox)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_wherever_the_program_ends_resume_goes_on_without_a_loss(
+    desk: Desk, forks: Forks, course: Course, moment: str
+) -> None:
+    run, api, command = course.begin()
+    assert forks(None, "", *command) in {4, 5}, (desk.folder / "said").read_text()
+    expected = outcomes(run)
+    api.close()
+    for write in range(1, 1000):
+        run, api, command = course.begin()
+        if forks(write, moment, *command) != DIED:
+            break
+        assert len(witness(run).untold) <= CONCURRENCY
+        if write % 3 == 0:  # the resume dies as well, here and there
+            forks(write // 2, moment, "resume", run, "--yes")
+            assert len(witness(run).untold) <= CONCURRENCY
+        said = desk("resume", run, "--yes")
+        if "this run is finished" in said.err:
+            said = desk("report", run)
+        assert said.code in {4, 5}
+        check_the_end(run, api, expected, WITH_VALUE)
+        api.close()
+    assert write > 20
