@@ -16,8 +16,8 @@ def test_the_server_sees_the_whole_rate_and_never_more(desk: Desk, sandbox: Fact
     """At most 20 arrivals in any second, one more for jitter, from the first on; and at least 95 % of 20 a second.
 
     The bound above holds in every run. The bound below is reached in one of three, because a machine that is busy
-    with other things may lose slots, which are never caught up. Found by it: a pacer without its log of starts and
-    with a burst of five at the start; a grid that moves with every late start.
+    with other things may lose slots, which are never caught up. Found by them: a burst of five requests at the
+    start; slots that are 7 % too far apart.
     """
     kept_per_s = []
     for attempt in ("first", "second", "third"):
