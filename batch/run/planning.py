@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from batch.errors import InputRefused, UsageError
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
-from batch.intake.reader import ReadRules, Table, open_table
+from batch.intake.reader import ReadRules, Table, open_tables
 from batch.ledger.planning import PlanTotals, PlanWriter, first_requests, plan_totals
 from batch.model import Action, EnrollmentRequest, Kind
 
@@ -80,22 +80,34 @@ def _plan(run: OpenRun, inputs: Sequence[tuple[Path, tuple[int, str]]]) -> PlanT
 
 
 def _plan_input(writer: PlanWriter, settings: Settings, path: Path, before: tuple[int, str]) -> None:
-    rules = settings.input
-    with open_table(path, ReadRules(rules.sheet, rules.header_row, rules.encoding, rules.delimiter)) as table:
-        roles = match_columns(table.columns, {} if table.is_own_report else rules.columns)
-        planner = Planner(plan_rules(settings), table.columns, roles)
-        writer.begin_input(
-            str(path.absolute()),
-            before[1],
-            sheet=table.sheet,
-            columns=table.columns,
-            roles=roles,
-            remarks=table.remarks,
-        )
-        rows_read, rows_blank = _plan_rows(writer, planner, table)
+    wanted = settings.input
+    rules = ReadRules(
+        wanted.sheet, wanted.header_row, wanted.encoding, wanted.delimiter, tuple(wanted.columns.values())
+    )
+    for table in open_tables(path, rules):
+        with table:
+            planner, roles = _planner(settings, table)
+            writer.begin_input(
+                str(path.absolute()),
+                before[1],
+                sheet=table.sheet,
+                columns=table.columns,
+                roles=roles,
+                remarks=table.remarks,
+            )
+            rows_read, rows_blank = _plan_rows(writer, planner, table)
+        writer.end_input(rows_read, rows_blank)
     if _fingerprint(path) != before:
         raise InputRefused(f"{path}: the file changed while it was read; nothing was sent; run it again")
-    writer.end_input(rows_read, rows_blank)
+
+
+def _planner(settings: Settings, table: Table) -> tuple[Planner, dict[str, int]]:
+    try:
+        roles = match_columns(table.columns, {} if table.is_own_report else settings.input.columns)
+        return Planner(plan_rules(settings), table.columns, roles), roles
+    except InputRefused as refusal:
+        sheet = f', sheet "{table.sheet}"' if table.sheet else ""
+        raise InputRefused(f"{table.path.name}{sheet}: {refusal.text}") from refusal
 
 
 def _plan_rows(writer: PlanWriter, planner: Planner, table: Table) -> tuple[int, int]:

@@ -45,6 +45,7 @@ def test_a_request_in_doubt_is_confirmed_by_the_rerun(desk: Desk, sandbox: Facto
 def test_a_balance_in_doubt_stays_in_doubt_when_a_person_reruns_it(desk: Desk, sandbox: Factory) -> None:
     api = sandbox(preload=False)
     api.inject(2, ["reset_after"])
+    api.inject(2, ["error_400"] * 9, struck="read")
     desk.run(api, "customer_id,initial_balance\n2,50\n", campaign=ONE_CYCLE)
     assert desk.outcomes() == {"in_doubt": 1}
     second = again(desk)
