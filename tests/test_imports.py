@@ -22,6 +22,11 @@ PURE = (
     "capillary.advice",
     "sending.pacing",
     "sending.guards",
+    "sending.adaptive",
+    "sending.retry",
+    "sending.quarantine",
+    "sending.lanes",
+    "sending.slots",
     "report.reconcile",
     "sandbox.switches",
 )

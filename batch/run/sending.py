@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from batch.capillary.client import CapillaryClient
 from batch.capillary.codes import judge
 from batch.capillary.enrolments import Enrolments
+from batch.errors import EnrollBatchError, LedgerFailed
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
@@ -115,8 +116,13 @@ def send(
         stop_text=None,
         exit_code=None,
     )
-    with api_of(run) as (address, credentials):
-        stop = asyncio.run(_send(run, ledger, log, address, credentials, limit=limit, watch=watch))
+    try:
+        with api_of(run) as (address, credentials):
+            stop = asyncio.run(_send(run, ledger, log, address, credentials, limit=limit, watch=watch))
+    except EnrollBatchError as error:
+        with suppress(LedgerFailed):
+            run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.FAULT.value, stop_text=error.text)
+        raise
     _note(ledger, log, "stopped" if stop else "finished", stop.text if stop else "every request has its outcome")
     run.ledger.update_run(
         state=(State.STOPPED if stop else State.FINISHED).value,
@@ -146,9 +152,9 @@ async def _send(
 ) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
     canary, last_chunk = _canary(run, ledger)
+    pace = _pace(run, credentials)
     client = CapillaryClient(address, credentials, concurrency)
     recorder = LedgerThread(ledger, log, last_chunk)
-    pace = _pace(run, credentials)
     pool = Pool(
         CapillarySender(client),
         judge,

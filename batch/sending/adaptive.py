@@ -62,8 +62,10 @@ class AdaptiveRate:
         if self._ceiling is not None and self.per_s >= self._ceiling:
             self._lowered_at = None
 
-    def pushed_back(self, now: int) -> bool:
+    def pushed_back(self, now: int, sharer_count: int = 1) -> bool:
         """Take note of a 429 or 503; return whether the rate was lowered by it.
+
+        The rate is that of all runs that share it; each of `sharer_count` sees only its own part accepted.
 
         Push-backs within a window of the last lowering belong to the same congestion and lower nothing.
         """
@@ -74,7 +76,7 @@ class AdaptiveRate:
             # What was accepted lately is less than the limit: holds have thinned it out.
             self._known_limit = self.per_s * BELOW_LIMIT
         else:
-            measured = max(1, len(self._accepted)) * SECOND_NS / self._window_ns
+            measured = max(1, len(self._accepted)) * sharer_count * SECOND_NS / self._window_ns
             self._known_limit = BELOW_LIMIT * (min(measured, self.per_s) if self.per_s else measured)
         self._lowered_at = now
         self._growing_ns = 0

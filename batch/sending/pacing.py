@@ -54,6 +54,11 @@ class Pacer:
         """Space starts by `interval_ns` from now on, but never closer than the set rate."""
         self.interval_ns = max(self._least_interval_ns, interval_ns)
 
+    @property
+    def sharer_count(self) -> int:
+        """How many runs share this pace: this one alone."""
+        return 1
+
     def beat(self, now: int) -> None:
         """Do nothing: nobody shares this rate."""
 

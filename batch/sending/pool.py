@@ -124,6 +124,8 @@ class Pool:
             self._ended.set()
             await flushing
         if self._failure:
+            with contextlib.suppress(LedgerFailed):  # where it was not the ledger, what is known is kept
+                await self._flush()
             raise self._failure
         if self._beyond_limit and self._canary is None:
             self.stop(Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent"))
@@ -149,7 +151,7 @@ class Pool:
                     return
                 await self._wait(self._lanes.next_retry_at())
                 continue
-            at = self._pacer.next_start_at(now)
+            at = self._next_start_at(now)
             if at > now + LOOKAHEAD_NS:
                 await self._wait(at - LOOKAHEAD_NS)
                 continue
@@ -180,7 +182,7 @@ class Pool:
         """Take as many requests as there are places, lanes, and slots in the next `horizon_ns`."""
         places = self._free_places()
         if self._pacer.interval_ns:
-            places = min(places, 1 + horizon_ns // self._pacer.interval_ns)
+            places = min(places, 1 + horizon_ns // (self._pacer.interval_ns * self._pacer.sharer_count))
         batch: list[OpenRequest] = []
         while len(batch) < places and self._lanes.ready_count:
             item = self._lanes.take()
@@ -213,7 +215,7 @@ class Pool:
     async def _launch(self, batch: Sequence[OpenRequest]) -> None:
         """Start each request at its slot; when the run stops meanwhile, withdraw the intents of the rest."""
         for index, item in enumerate(batch):
-            while not self._ending and (at := self._pacer.next_start_at(now := now_ns())) > now:
+            while not self._ending and (at := self._next_start_at(now := now_ns())) > now:
                 self._wake.clear()
                 await self._wait(at)
             if self._ending:
@@ -223,6 +225,14 @@ class Pool:
             self._pacer.started(now)
             self.attempts += not item.look
             self._start(item)
+
+    def _next_start_at(self, now: int) -> int:
+        """Ask the pacer; where the file of a shared pace fails, nothing more may start."""
+        try:
+            return self._pacer.next_start_at(now)
+        except LedgerFailed as failure:
+            self._failure = failure
+            return now
 
     def _start(self, item: OpenRequest) -> None:
         worker = self._idle.pop()

@@ -57,6 +57,10 @@ class Pace(Protocol):
         """The time between two slots now; 0 without a limit."""
 
     @property
+    def sharer_count(self) -> int:
+        """How many runs share this pace, this one included."""
+
+    @property
     def held_until(self) -> int:
         """The time before which nothing may start, 0 if nobody asked for a hold."""
 

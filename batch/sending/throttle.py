@@ -93,7 +93,7 @@ class Throttle:
         why = f"HTTP {verdict.http_status}"
         asked_ns = int(verdict.hold_s * 1e9) if verdict.hold_s is not None else 0
         self._hold(now + (asked_ns or self._backoff_ns(started)), now, why)
-        if self._rate and self._rate.pushed_back(now):
+        if self._rate and self._rate.pushed_back(now, self.pacer.sharer_count):
             self._tell_rate(f"lowered after {why}")
 
     def _backoff_ns(self, started: int) -> int:
