@@ -20,6 +20,7 @@ PURE = (
     "intake.plan",
     "capillary.codes",
     "capillary.advice",
+    "capillary.standing",
     "sending.pacing",
     "sending.guards",
     "sending.adaptive",

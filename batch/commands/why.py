@@ -68,6 +68,7 @@ def _try_lines(each: Try) -> list[str]:
     ]
     told = {"may_be_applied": "may have been applied", "never_reached": "never reached the API", "refused": "refused"}
     meaning = each.outcome.replace("_", " ") if each.settled else told.get(each.tells, each.tells)
-    parts = [f"attempt {each.attempt}" if each.attempt else "not sent", *said, meaning, each.reason, each.error_message]
+    call = f"attempt {each.attempt}" if each.attempt else "asked the API" if each.tells == "looked" else "not sent"
+    parts = [call, *said, meaning, each.reason, each.error_message]
     lines = [f"    {stamp}  {', '.join(filter(None, parts))}"]
     return lines + ([f"      request id {each.api_request_id}"] if each.api_request_id else [])

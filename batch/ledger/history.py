@@ -63,7 +63,10 @@ SELECT attempt, started_at, ended_at, 0, outcome, reason, tells, http_status, er
 FROM attempt WHERE request_no = :no AND tells <> 'withdrawn'
 UNION ALL
 SELECT attempt, started_at, settled_at, 1, outcome, reason, '', http_status, error_code, error_message, api_request_id
-FROM outcome WHERE request_no = :no ORDER BY ended_at, attempt
+FROM outcome WHERE request_no = :no
+UNION ALL
+SELECT 0, asked_at, asked_at, 1, outcome, reason, 'looked', http_status, error_code, '', api_request_id
+FROM verdict WHERE request_no = :no AND sample = '' ORDER BY ended_at, attempt
 """
 _REPEATS = """
 SELECT s.row FROM row_problem p JOIN source_row s USING (row_no) JOIN request r ON r.request_no = p.request_no

@@ -152,14 +152,14 @@ async def _send(
 ) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
     canary, last_chunk = _canary(run, ledger)
-    pace = _pace(run, credentials)
+    pace = pace_of(run, credentials)
     client = CapillaryClient(address, credentials, concurrency)
     recorder = LedgerThread(ledger, log, last_chunk)
     pool = Pool(
         CapillarySender(client),
         judge,
         recorder,
-        speed=_speed(run, pace),
+        speed=speed_of(run, pace),
         retry=_retry_rules(run.settings),
         guards=_guards(run.settings, ledger, concurrency),
         concurrency=concurrency,
@@ -169,7 +169,7 @@ async def _send(
     )
     watching = asyncio.ensure_future(watch(pool, ledger.open_count())) if watch else None
     try:
-        with _signals_draining(pool):
+        with draining_on_signals(pool):
             stop = await pool.run()
     finally:
         if watching:
@@ -194,7 +194,7 @@ def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None,
     return ledger.canary(wanted)
 
 
-def _pace(run: OpenRun, credentials: BasicAuth | OAuth) -> Pace:
+def pace_of(run: OpenRun, credentials: BasicAuth | OAuth) -> Pace:
     """Return the pace of this run: with a real API one budget for all runs on this machine that use its key."""
     rate = _rate(run)
     if run.settings.uses_sandbox:
@@ -203,7 +203,8 @@ def _pace(run: OpenRun, credentials: BasicAuth | OAuth) -> Pace:
     return SharedPacer(state_folder(os.environ), budget, rate, run_id=run.folder.name, now=now_ns())
 
 
-def _speed(run: OpenRun, pace: Pace) -> Speed:
+def speed_of(run: OpenRun, pace: Pace) -> Speed:
+    """Return how fast the run may go, and what may slow it down."""
     if not run.settings.pacing.adaptive:
         return Speed(pace)
     return Speed(pace, AdaptiveRate(_rate(run)), AdaptiveConcurrency(run.overrides.concurrency_of(run.settings)))
@@ -233,7 +234,7 @@ def _guards(settings: Settings, ledger: SendingLedger, concurrency: int) -> Guar
 
 
 @contextmanager
-def _signals_draining(pool: Pool) -> Iterator[None]:
+def draining_on_signals(pool: Pool) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM drain the pool, and a second one end it at once."""
     loop = asyncio.get_running_loop()
 

@@ -23,7 +23,7 @@ from batch.report.audit import NotConfirmed, audit_lines, doubt_lines, is_enroll
 from batch.report.reconcile import STOP_EXIT_CODES, worst
 from batch.run.api import api_of
 from batch.run.run_log import RunLog
-from batch.run.sending import _pace, _signals_draining, _speed
+from batch.run.sending import draining_on_signals, pace_of, speed_of
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Thresholds
 from batch.sending.pool import Pool
@@ -123,12 +123,12 @@ async def _look(
 ) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
     client = CapillaryClient(address, credentials, concurrency)
-    retry, pace = run.settings.retry, _pace(run, credentials)
+    retry, pace = run.settings.retry, pace_of(run, credentials)
     pool = Pool(
         Enrolments(client),
         looks.judge,
         looks,
-        speed=_speed(run, pace),
+        speed=speed_of(run, pace),
         retry=RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt.RESEND),
         guards=Guards(
             refusals=RunRefusals(),
@@ -141,7 +141,7 @@ async def _look(
     )
     watching = asyncio.ensure_future(watch(pool, looks.count)) if watch else None
     try:
-        with _signals_draining(pool):
+        with draining_on_signals(pool):
             return await pool.run()
     finally:
         if watching:

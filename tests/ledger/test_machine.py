@@ -79,4 +79,4 @@ class SqliteMachine(LedgerMachine):
 
 
 TestSqliteLedger = SqliteMachine.TestCase
-TestSqliteLedger.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestSqliteLedger.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -1,0 +1,180 @@
+"""The page as people meet it: in a browser, wide and narrow, light and dark, by keyboard, on paper."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    Opened = Callable[..., tuple[Page, "Watched"]]
+
+pytestmark = pytest.mark.machine
+
+TOOLS = Path(os.environ.get("ENROLL_BATCH_TOOLS", Path.home() / ".cache" / "enroll-batch-tools"))
+AXE = TOOLS / "node_modules" / "axe-core" / "axe.min.js"
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 375, "height": 812}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # only where `install` has run
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """What a page did besides showing itself."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[str] = []
+        self.said: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: self.said.append(dialog.message))
+
+
+@pytest.fixture
+def opened(browser: Browser, folder: Path) -> Iterator[Callable[..., tuple[Page, Watched]]]:
+    """Return a function that opens the page: `opened(PHONE, "dark")`."""
+    contexts = []
+
+    def open_page(size: Any = WIDE, scheme: Any = "light") -> tuple[Page, Watched]:
+        context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+        watched = Watched(page)
+        page.goto((folder / "report.html").as_uri())
+        return page, watched
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_executes_nothing(opened: Opened, folder: Path) -> None:
+    page, watched = opened()
+    page.wait_for_load_state("networkidle")
+    outside = [url for url in watched.requests if url != (folder / "report.html").as_uri() and url != "data:,"]
+    assert outside == []
+    assert watched.said == []
+    assert page.title().startswith("Reconciliation of run")
+    assert page.evaluate("document.scripts.length") == 0
+    assert page.locator("img").count() == 0
+    assert page.get_by_text('<script>document.title = "executed"').count() >= 1
+
+
+def test_every_link_leads_somewhere(opened: Opened, folder: Path) -> None:
+    page, watched = opened()
+    sections = page.locator("nav a")
+    assert sections.count() >= 12
+    for index in range(sections.count()):
+        link = sections.nth(index)
+        link.click()
+        target = page.locator(str(link.get_attribute("href")))
+        assert target.count() == 1
+        assert target.evaluate("node => node.getBoundingClientRect().top < innerHeight")
+    files = {str(link.get_attribute("href")) for link in page.locator("main a:not([href^='#'])").all()}
+    assert len(files) >= 9
+    assert [name for name in files if name != "run.log" and not (folder / name).is_file()] == []
+    assert watched.said == []
+
+
+def test_what_is_folded_away_opens(opened: Opened) -> None:
+    page, watched = opened()
+    folds = page.locator("details")
+    assert folds.count() >= 8
+    for index in range(folds.count()):
+        fold = folds.nth(index)
+        assert not fold.locator("table").is_visible()
+        fold.locator("summary").click()
+        assert fold.locator("table").is_visible()
+    assert watched.said == []
+
+
+def test_the_page_can_be_used_by_keyboard(opened: Opened) -> None:
+    page, _ = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main"
+    reached = set()
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.tagName"))
+        if page.evaluate("document.activeElement === document.body"):
+            break
+    assert {"A", "DIV", "SUMMARY"} <= reached
+    summary = page.locator("summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details").first.evaluate("node => node.open")
+
+
+@pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 640}, {"width": 768, "height": 1024}, WIDE])
+def test_nothing_is_wider_than_the_window(opened: Opened, size: dict[str, int]) -> None:
+    page, _ = opened(size)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    for name in ("flow", "time", "answers", "codes"):
+        assert page.locator(f"#{name}").is_visible()
+    picture, words = page.locator(".flow").is_visible(), page.locator(".flow-list").bounding_box()
+    assert picture == (size["width"] > 832)
+    assert words
+    assert picture or words["height"] > 100
+
+
+def test_dark_and_light_differ_and_both_show_the_charts(opened: Opened) -> None:
+    colors = {}
+    for scheme in ("light", "dark"):
+        page, _ = opened(WIDE, scheme)
+        colors[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert page.locator(".plot svg path.fill").count() >= 3
+        assert page.locator(".plot svg path.allowed").count() == 1
+        assert page.locator(".lane rect").count() >= 5
+        assert page.locator(".pause").count() == 1
+    assert colors["light"] == "rgb(255, 255, 255)"
+    assert colors["dark"] != colors["light"]
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (PHONE, "light"), (PHONE, "dark")])
+def test_axe_has_no_serious_findings(opened: Opened, size: dict[str, int], scheme: str) -> None:
+    page, _ = opened(size, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(node => node.open = true)")
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run()")
+    assert len(found["passes"]) > 20
+    serious = [
+        (rule["id"], rule["nodes"][0]["html"][:200], rule["nodes"][0]["failureSummary"])
+        for rule in found["violations"]
+        if rule["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+
+
+def test_it_prints_on_a4(opened: Opened) -> None:
+    page, _ = opened()
+    printed = page.pdf(prefer_css_page_size=True)
+    boxes = set(re.findall(rb"/MediaBox \[([^\]]+)\]", printed))
+    assert boxes
+    for box in boxes:
+        _, _, width, height = map(float, box.split())
+        assert (round(width), round(height)) == (595, 842)
+    page.emulate_media(media="print")
+    assert page.locator(".flow").is_visible()
+    assert not page.locator("nav").is_visible()
