@@ -127,6 +127,10 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
                 _send_again("invalid_user.csv", accounts, folder),
             )
         )
+    if accounts.tallies.outcomes[Outcome.IN_DOUBT]:
+        steps.append(
+            Step("Ask the API what became of those in doubt:", f"enroll-batch verify {shlex.quote(str(folder))}")
+        )
     still_open = accounts.count(Group.RETRY) + accounts.count(Group.FIX_SETUP)
     if still_open:
         steps.append(
