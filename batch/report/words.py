@@ -127,12 +127,15 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
                 _send_again("invalid_user.csv", accounts, folder),
             )
         )
+    still_open = accounts.count(Group.RETRY) + accounts.count(Group.FIX_SETUP)
     if accounts.tallies.outcomes[Outcome.IN_DOUBT]:
         steps.append(
-            Step("Ask the API what became of those in doubt:", f"enroll-batch verify {shlex.quote(str(folder))}")
+            Step(
+                "Ask the API what became of those in doubt (`enroll-batch rerun` then sends what is still open):",
+                f"enroll-batch verify {shlex.quote(str(folder))}",
+            )
         )
-    still_open = accounts.count(Group.RETRY) + accounts.count(Group.FIX_SETUP)
-    if still_open:
+    elif still_open:
         steps.append(
             Step(
                 "Send again what is still open (where the config was wrong, with -c and the corrected one):",

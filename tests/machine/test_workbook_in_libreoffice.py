@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     Convert = Callable[[Path, str], Path]
 
-pytestmark = pytest.mark.machine
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.filterwarnings("ignore:.* extension is not supported"),  # LibreOffice's own, of the data bars
+]
 
 
 @pytest.fixture(scope="session")
@@ -32,24 +35,19 @@ def convert(tmp_path_factory: pytest.TempPathFactory) -> Convert:
     def to(path: Path, form: str) -> Path:
         out = home / form / path.stem
         out.mkdir(parents=True, exist_ok=True)
-        command = [
-            "soffice",
-            f"-env:UserInstallation={(home / 'profile').as_uri()}",
-            "--headless",
-            "--convert-to",
-            form,
-        ]
+        profile = f"-env:UserInstallation={(home / 'profile').as_uri()}"
         subprocess.run(
-            [shutil.which("soffice") or "soffice", *command[1:], "--outdir", str(out), str(path)],
-            check=True, capture_output=True, env=os.environ | {"HOME": str(home)},
-        )  # fmt: skip
+            [shutil.which("soffice") or "soffice", profile, "--headless", "--convert-to", form, "--outdir", out, path],
+            check=True,
+            capture_output=True,
+            env=os.environ | {"HOME": str(home)},
+        )
         (made,) = out.glob(f"*.{form.partition(':')[0]}")
         return made
 
     return to
 
 
-@pytest.mark.filterwarnings("ignore:Unknown extension is not supported")  # LibreOffice's own, of the data bars
 def test_libreoffice_shows_the_figures_and_executes_nothing(folder: Path, convert: Convert) -> None:
     saved = convert(folder / "reconciliation.xlsx", "xlsx")
     ours, theirs = openpyxl.load_workbook(folder / "reconciliation.xlsx"), openpyxl.load_workbook(saved)
@@ -90,8 +88,6 @@ def test_the_workbook_prints(folder: Path, convert: Convert) -> None:
 
 def test_an_annotated_workbook_keeps_its_marks(folder: Path, convert: Convert) -> None:
     saved = convert(folder / "annotated.xlsx", "xlsx")
-    comments = [
-        c.comment.text for s in openpyxl.load_workbook(saved) for row in s.iter_rows() for c in row if c.comment
-    ]
-    assert "digits lost: hint for digits_lost" in comments
+    cells = [cell for sheet in openpyxl.load_workbook(saved) for row in sheet.iter_rows() for cell in row]
+    assert "digits lost: hint for digits_lost" in {cell.comment.text for cell in cells if cell.comment}
     assert python_calamine.CalamineWorkbook.from_path(saved).sheet_names == ["may.csv", "Juni"]

@@ -69,7 +69,7 @@ def test_the_next_commands_are_exact_and_can_be_pasted() -> None:
     steps = next_steps(accounts_of(MIXED, problems=1), FOLDER)
     assert [step.command for step in steps] == [
         f"enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
-        f"enroll-batch rerun {FOLDER}",
+        f"enroll-batch verify {FOLDER}",
         None,
     ]
 
