@@ -31,6 +31,8 @@ class SendingLedger:
         self._ledger = ledger
         self._owner = owner
         self._failure: LedgerFailed | None = None
+        self.is_superseded = False
+        """Whether another sender was found to have taken over."""
 
     def take_over(self, now: int) -> int:
         """Free the chunks of a dead sender, and mark what it may have sent without recording an answer.
@@ -198,8 +200,7 @@ class SendingLedger:
             )
             connection.execute("UPDATE run SET heartbeat_at = ?", (now,))
 
-    @staticmethod
-    def _write_intent(connection: sqlite3.Connection, intent: Intent, now: int) -> None:
+    def _write_intent(self, connection: sqlite3.Connection, intent: Intent, now: int) -> None:
         chunk_no, fence = intent.chunk.chunk_no, intent.chunk.fence
         written = connection.execute(
             "INSERT INTO intent (chunk_no, fence, attempts, written_at) SELECT ?, ?, ?, ?"
@@ -207,6 +208,7 @@ class SendingLedger:
             (chunk_no, fence, json.dumps(intent.attempts, separators=(",", ":")), now, chunk_no, fence),
         )
         if written.rowcount != 1:
+            self.is_superseded = True
             raise LedgerFailed(f"chunk {chunk_no} was taken by another sender; this one stops sending")
 
 

@@ -25,6 +25,7 @@ _BAR = 0.86
 _FAR_ABOVE = 4.0
 """A limit so many times above the busiest stretch is not drawn: the bars would be flat."""
 _MOST_LABELS = 6
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +247,17 @@ def _scale(highest: float, least_step: float = 0.0) -> tuple[float, tuple[float,
 
 
 def _times(stretches: Sequence[Stretch], width_ns: int) -> tuple[Label, ...]:
-    """Return when some of the stretches begin, evenly spread."""
+    """Return when some of the stretches begin, evenly spread, as exactly as their length asks for."""
     first, last = _utc(stretches[0].begin), _utc(stretches[-1].begin)
     form = "%H:%M:%S" if width_ns < 60_000_000_000 else "%H:%M"
     form = form if first.date() == last.date() else f"%d %b {form}"
     every = max(1, -(-len(stretches) // _MOST_LABELS))
-    return tuple(
-        Label(100 * index / len(stretches), f"{_utc(stretches[index].begin):{form}}")
-        for index in range(0, len(stretches), every)
-    )
+    labels = []
+    for index in range(0, len(stretches), every):
+        at = stretches[index].begin
+        tenths = f".{at // 100_000_000 % 10}" if width_ns < _SECOND_NS else ""
+        labels.append(Label(100 * index / len(stretches), f"{_utc(at):{form}}{tenths}"))
+    return tuple(labels)
 
 
 def _utc(at: int) -> dt.datetime:

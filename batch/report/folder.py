@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
+from batch.model import State
 from batch.report.annotated import write_annotated
 from batch.report.files import OutcomeFiles, csv_file, summary_text, write_text
 from batch.report.latency import fold_latencies
@@ -134,9 +135,9 @@ def write_report(
             notes=reader.notes(),
             events=events,
             advice=advice,
-            timeline=draw_timeline(run, events, set_per_s, reader.activity, reader.last_activity),
+            timeline=draw_timeline(run, events, set_per_s, tallies.attempts, reader.activity, reader.last_activity),
             latencies=fold_latencies(reader.latencies()),
-            ends=ends.kinds,
+            ends=ends.kinds if run.state is not State.PLANNED else (),
             ends_beyond=ends.beyond,
             unsettling=reader.unsettling_attempts(KINDS),
             problems=problems.kinds,

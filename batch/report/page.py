@@ -216,7 +216,7 @@ def _kinds(overview: Overview) -> dict[str, Any]:
     ends = [
         {
             "kind": kind,
-            "title": f"{outcome_text(kind.outcome)}: {kind_text(kind)}",
+            "title": ": ".join(filter(None, (outcome_text(kind.outcome), kind_text(kind)))),
             "group": GROUP_OF[kind.outcome].value,
             "color": color_of(kind.outcome),
             "file": FILE_OF[kind.outcome],
@@ -225,7 +225,11 @@ def _kinds(overview: Overview) -> dict[str, Any]:
         for kind in overview.ends[:KINDS]
     ]
     unsettling = [
-        (kind_text(kind), kind.count, explain(kind.outcome, kind.http_status, kind.error_code, kind.reason).meaning)
+        (
+            kind_text(kind) or "no answer",
+            kind.count,
+            explain(kind.outcome, kind.http_status, kind.error_code, kind.reason).meaning,
+        )
         for kind in overview.unsettling[:KINDS]
     ]
     problems = [

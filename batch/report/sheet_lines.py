@@ -49,7 +49,10 @@ class SheetLines:
 
     def header(self, names: Sequence[str], *, counts: Sequence[int] = ()) -> None:
         """Write the header of a table; `counts` are the columns whose figures stand on the right."""
-        self.line(names, ["right_header" if index in counts else "header" for index in range(len(names))])
+        looks = ["right_header" if index in counts else "header" for index in range(len(names))]
+        if len(names) == LAST_COLUMN + 1:
+            looks[-1] = "indented_header"  # as the wrapped texts below it
+        self.line(names, looks)
 
     def fit(self, *wrapped: tuple[str | None, int]) -> None:
         """Make the next row high enough for texts wrapped at so many signs: not every program does that by itself."""

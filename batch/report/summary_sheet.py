@@ -92,7 +92,7 @@ def _write_accounts(sheet: SheetLines, accounts: Accounts) -> None:
     sheet.section("Identities")
     sheet.header(["Account", "Left", "Right", "Holds", "", "Identity, and its figures"], counts=(1, 2))
     for identity in accounts.identities:
-        look = "good" if identity.holds else "bad"
+        look = "yes" if identity.holds else "no"
         words = f"{identity.formula}: {identity.figures}"
         sheet.line(
             [identity.name, identity.left, identity.right, "yes" if identity.holds else "NO", None, words],
@@ -158,8 +158,8 @@ def _write_run(sheet: SheetLines, overview: Overview) -> None:
     sheet.section("Run")
     for name, value in facts:
         if value is not None:
-            counted = isinstance(value, int) and name != "Exit code"
-            sheet.line([name, value], ["bold", "count" if counted else "text"])
+            look = "left_count" if isinstance(value, int) else "left_number" if isinstance(value, float) else "text"
+            sheet.line([name, value], ["bold", look])
 
 
 def _write_inputs(sheet: SheetLines, overview: Overview) -> None:

@@ -25,6 +25,8 @@ STRETCHES = 100
 """About so many stretches. Source: our choice, because a chart on a phone shows no more."""
 MOST_STRETCHES = 120
 """And never more, also when a run was resumed many times."""
+ENOUGH_ATTEMPTS = 20
+"""So many in a stretch on average, because with fewer the rate seems to jump up and down."""
 
 _WIDTHS_MS = (
     100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000, 1_800_000,
@@ -105,19 +107,20 @@ def draw_timeline(
     run: RunFacts,
     events: Sequence[Event],
     set_per_s: float | None,
+    attempts: int,
     activity: Callable[[int, int], Iterable[Activity]],
     last_activity: Callable[[int | None], int | None],
 ) -> Timeline:
     """Return how the run went over time.
 
-    `set_per_s` is the rate that was set, infinite for no limit, None where it is not known.
+    `set_per_s` is the rate that was set, infinite for no limit, None where it is not known; `attempts` is their count.
     `activity(origin, width_ns)` counts what happened, and `last_activity(before)` tells when something last happened: a
     sender that died wrote no event about it.
     """
     sessions = find_sessions(run, events, last_activity)
     if not sessions:
         return Timeline(_WIDTHS_MS[3] * 1_000_000, (), (), 0, 0, 0, 0, set_per_s, set_per_s)
-    width = _width(sessions)
+    width = _width(sessions, attempts)
     origin = sessions[0].begin
     places = sorted(_places(sessions, width))
     ordered = tuple(Stretch(origin + place * width) for place in places)
@@ -135,7 +138,7 @@ def draw_timeline(
         for index, (before, place) in enumerate(pairwise(places), start=1)
         if place > before + 1
     ]
-    rates = [per_s for _, per_s in steps if per_s is not None]
+    rates = [step.per_s for step in steps if step.per_s is not None]
     return Timeline(
         width_ns=width,
         stretches=ordered,
@@ -170,12 +173,13 @@ def find_sessions(
     return tuple(sorted(sessions, key=lambda session: session.begin))
 
 
-def _width(sessions: Sequence[Session]) -> int:
-    """Return the first of the usual lengths that gives few stretches."""
+def _width(sessions: Sequence[Session], attempts: int) -> int:
+    """Return the first of the usual lengths that gives few stretches, with enough attempts in each."""
     total = sum(session.end - session.begin for session in sessions)
+    most = min(STRETCHES, max(1, attempts // ENOUGH_ATTEMPTS))
     for width_ms in _WIDTHS_MS:
         width = width_ms * 1_000_000
-        if total <= STRETCHES * width and len(_places(sessions, width)) <= MOST_STRETCHES:
+        if total <= most * width and len(_places(sessions, width)) <= MOST_STRETCHES:
             return width
     return (sessions[-1].end - sessions[0].begin) // STRETCHES + 1
 
@@ -220,16 +224,32 @@ def _holds(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def _allowed_steps(events: Iterable[Event], set_per_s: float | None) -> list[tuple[int, float | None]]:
-    """Return when which rate was in force: (since, per second). Each invocation begins with the rate that was set."""
-    steps: list[tuple[int, float | None]] = [(0, set_per_s)]
-    for event in events:
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """From when on which rate was in force, and to which it grew until the next step."""
+
+    since: int
+    per_s: float | None
+    grown_per_s: float | None
+
+
+def _allowed_steps(events: Iterable[Event], set_per_s: float | None) -> list[_Step]:
+    """Return which rate was in force when. Each invocation begins with the rate that was set.
+
+    A rate that was lowered grows steadily, and is told only now and then: between two told rates it is on its way.
+    """
+    told: list[tuple[int, float | None, bool]] = [(0, set_per_s, False)]
+    for event in sorted(events, key=lambda event: event.at):
         found = _PER_S.match(event.text)
         if event.kind == "rate" and found:
-            steps.append((event.at, float(found[1])))
+            told.append((event.at, float(found[1]), True))
         elif event.kind in _OPENING:
-            steps.append((event.at, set_per_s))
-    return sorted(steps, key=lambda step: step[0])
+            told.append((event.at, set_per_s, False))
+    steps = []
+    for (since, per_s, _), (_, next_per_s, is_change) in pairwise([*told, (0, None, False)]):
+        grows = is_change and per_s is not None and next_per_s is not None and next_per_s > per_s
+        steps.append(_Step(since, per_s, next_per_s if grows else per_s))
+    return steps
 
 
 def _mark(
@@ -237,34 +257,35 @@ def _mark(
     width: int,
     events: Iterable[Event],
     holds: Iterable[tuple[int, int]],
-    steps: Sequence[tuple[int, float | None]],
+    steps: Sequence[_Step],
 ) -> None:
     """Write holds, rates and other events into the stretches where they belong."""
     begins = [stretch.begin for stretch in stretches]
     for begin, end in holds:
         for stretch in stretches[max(0, bisect_right(begins, begin) - 1) : bisect_right(begins, end)]:
             stretch.held_ns += max(0, min(end, stretch.begin + width) - max(begin, stretch.begin))
-    since = [at for at, _ in steps]
     for stretch in stretches:
-        stretch.allowed_per_s = _average(steps, since, stretch.begin, stretch.begin + width)
+        stretch.allowed_per_s = _average(steps, stretch.begin, stretch.begin + width)
     for event in events:
         if event.kind not in _DRAWN and stretches:
             stretches[max(0, bisect_right(begins, event.at) - 1)].marks.append(event)
 
 
-def _average(steps: Sequence[tuple[int, float | None]], since: Sequence[int], begin: int, end: int) -> float | None:
+def _average(steps: Sequence[_Step], begin: int, end: int) -> float | None:
     """Return the rate in force, averaged over a stretch; None where it is not known for a part of it."""
+    first = bisect_right(steps, begin, key=lambda step: step.since) - 1
     total = 0.0
-    at = begin
-    first = bisect_right(since, begin) - 1
     for index in range(first, len(steps)):
-        until = min(end, since[index + 1]) if index + 1 < len(steps) else end
-        per_s = steps[index][1]
-        if until > at:
-            if per_s is None:
-                return None
-            total += per_s * (until - at)
-            at = until
-        if at >= end:
+        step, ends = steps[index], steps[index + 1].since if index + 1 < len(steps) else end
+        since, until = max(begin, step.since), min(end, ends)
+        if since >= end:
             break
+        if step.per_s is None or step.grown_per_s is None:
+            return None
+        total += (until - since) * (_rate_at(step, ends, since) + _rate_at(step, ends, until)) / 2
     return total / (end - begin)
+
+
+def _rate_at(step: _Step, ends: int, at: int) -> float:
+    low, high = step.per_s or 0.0, step.grown_per_s or 0.0
+    return low if low == high else low + (high - low) * (at - step.since) / (ends - step.since)

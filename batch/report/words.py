@@ -215,12 +215,12 @@ def over_time_text(accounts: Accounts, timeline: Timeline) -> str:
 
 
 def kind_text(kind: EndKind | UnsettlingAttempts) -> str:
-    """Return by what a kind of end is known: the API's code, else the HTTP status, else what was found instead."""
+    """Return by what a kind of end is known: the API's code, else the HTTP status, else what was found, if anything."""
     if kind.error_code is not None and kind.outcome is not Outcome.NOT_SENT:
         return f"code {kind.error_code}" + (f" (HTTP {kind.http_status})" if kind.http_status else "")
     if kind.http_status is not None:
         return f"HTTP {kind.http_status}"
-    return kind.reason.replace("_", " ") or "no answer"
+    return kind.reason.replace("_", " ")
 
 
 def outcome_text(outcome: Outcome) -> str:

@@ -120,6 +120,8 @@ def send(
         with api_of(run) as (address, credentials):
             stop = asyncio.run(_send(run, ledger, log, address, credentials, limit=limit, watch=watch))
     except EnrollBatchError as error:
+        if ledger.is_superseded:  # how the run stands is no longer ours to say
+            raise
         with suppress(LedgerFailed):
             run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.FAULT.value, stop_text=error.text)
         raise

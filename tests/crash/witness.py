@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,16 +107,18 @@ def check_the_end(
     uninterrupted: Mapping[Key, Outcome],
     with_value: Collection[int],
     in_doubt: str = "resend",
+    doubted_before: frozenset[Key] = frozenset(),
 ) -> None:
     """Compare a run that was interrupted, and is finished, with the API's truth and with one that was not.
 
     `with_value`: the customers whose requests may stay in doubt, because a second one is not known to be harmless; they
     are sent again only after a look at the API. `in_doubt`: the setting; after "leave" any other request that was in
-    doubt may stay so, and is not sent again.
+    doubt may stay so, and is not sent again. `doubted_before`: what was in doubt until a late answer ended it.
     """
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["state"], summary["balanced"]) == ("finished", True)
     told, ledger = outcomes(run), witness(run)
+    ledger = replace(ledger, doubted=ledger.doubted | doubted_before)
     assert told.keys() == uninterrupted.keys() == ledger.planned
     for key, outcome in told.items():
         if GROUP_OF[outcome] is not GROUP_OF[uninterrupted[key]]:

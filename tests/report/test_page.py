@@ -150,6 +150,20 @@ def test_a_page_is_small_however_large_the_run(reported: Reported) -> None:
     assert "more requests, of rarer kinds, stand in" in (folder / "report.html").read_text()
 
 
+def test_the_page_of_a_mere_plan_tells_of_no_ends(reported: Reported) -> None:
+    def nothing_sent(ledger: LedgerOfTests) -> None:
+        for table in ("outcome", "attempt", "intent", "event"):
+            ledger.execute(f"DELETE FROM {table}")
+
+    folder, _ = reported(nothing_sent, state="planned", started_at=None, finished_at=None, sending_ns=0)
+    text = (folder / "report.html").read_text()
+    assert "Planned: 17 requests, none sent yet." in text
+    for name in ("codes", "time", "answers", "again", "events"):
+        assert f'id="{name}"' not in text
+    for name in ("flow", "outcomes", "problems"):
+        assert f'id="{name}"' in text
+
+
 def test_the_summary_for_a_chat_names_no_customer(reported: Reported) -> None:
     folder, _ = reported()
     assert "3456512" not in (folder / "summary.md").read_text()

@@ -27,10 +27,11 @@ def event(seconds: float, kind: str, text: str = "") -> Event:
 
 
 def timeline_of(
-    *events: Event, activity: tuple[Activity, ...] = (), set_per_s: float | None = 10.0, last: float = 0
-) -> Timeline:
+    *events: Event, activity: tuple[Activity, ...] = (), set_per_s: float | None = 10.0, last: float = 0,
+    attempts: int = 100_000,
+) -> Timeline:  # fmt: skip
     """A timeline; `activity` is given at any width, `last` is when something last happened."""
-    return draw_timeline(RUN, events, set_per_s, lambda origin, width_ns: activity, lambda before: at(last))
+    return draw_timeline(RUN, events, set_per_s, attempts, lambda origin, width_ns: activity, lambda before: at(last))
 
 
 def sent(seconds: float, outcome: Outcome | None, attempts: int, pushed_back: int = 0) -> Activity:
@@ -56,7 +57,7 @@ def test_an_invocation_that_died_ends_with_the_last_thing_that_it_recorded() -> 
 
 def test_a_run_that_never_sent_has_no_timeline() -> None:
     run = replace(RUN, started_at=None)
-    drawn = draw_timeline(run, [], 10.0, lambda origin, width: (), lambda before: None)
+    drawn = draw_timeline(run, [], 10.0, 0, lambda origin, width: (), lambda before: None)
     assert drawn.stretches == ()
     assert drawn.pauses == ()
 
@@ -118,6 +119,26 @@ def test_a_change_inside_a_stretch_is_averaged() -> None:
 def test_no_limit_is_not_the_same_as_not_known(set_per_s: float | None, shown: float | None) -> None:
     drawn = timeline_of(event(0, "started"), event(9, "finished"), set_per_s=set_per_s)
     assert {stretch.allowed_per_s for stretch in drawn.stretches} == {shown}
+
+
+@pytest.mark.parametrize(("attempts", "width_s"), [(100_000, 2), (2_000, 2), (1_000, 5), (100, 60), (3, 300), (0, 300)])
+def test_a_stretch_has_enough_attempts_to_show_a_rate(attempts: int, width_s: float) -> None:
+    drawn = timeline_of(event(0, "started"), event(200, "finished"), attempts=attempts)
+    assert drawn.width_s == width_s
+
+
+def test_a_rate_that_grows_back_is_on_its_way_between_what_was_told() -> None:
+    events = [
+        event(0, "started"), event(40, "rate", "4.00/s: lowered after HTTP 429"),
+        event(80, "rate", "8.00/s: grown back"),
+        event(120, "rate", "2.00/s: lowered after HTTP 429"), event(200, "finished"),
+    ]  # fmt: skip
+    by_begin = {stretch.begin: stretch.allowed_per_s for stretch in timeline_of(*events).stretches}
+    assert by_begin[at(38)] == 10
+    assert by_begin[at(40)] == pytest.approx(4.1)
+    assert by_begin[at(60)] == pytest.approx(6.1)
+    assert by_begin[at(118)] == 8
+    assert by_begin[at(120)] == by_begin[at(198)] == 2
 
 
 def test_other_events_are_marked_where_they_happened() -> None:
