@@ -1,30 +1,32 @@
 """The nouns that more than one room uses: closed lists and the records made of them."""
 
-from batch.model.lists import GROUP_OF, Action, Group, Kind, Outcome, Problem, Speaks, State, StopReason, Tells
-from batch.model.records import (
+from batch.model.facts import (
     Activity,
-    Cell,
-    Chunk,
     EarlierRequest,
-    EnrollmentRequest,
-    Entries,
-    Event,
     InputFacts,
-    Intent,
-    NoAnswer,
     Note,
-    OpenRequest,
     RejectedRow,
-    Reply,
     ReportRow,
-    Result,
-    RowProblem,
     RunFacts,
-    Scope,
-    SourceRow,
     Subtotal,
     Tallies,
     UnsettlingAttempts,
+)
+from batch.model.lists import GROUP_OF, Action, Group, Kind, Outcome, Problem, Speaks, State, StopReason, Tells
+from batch.model.records import (
+    Cell,
+    Chunk,
+    EnrollmentRequest,
+    Entries,
+    Event,
+    Intent,
+    NoAnswer,
+    OpenRequest,
+    Reply,
+    Result,
+    RowProblem,
+    Scope,
+    SourceRow,
     Verdict,
     request_id,
 )

@@ -116,8 +116,8 @@ def _write_outcomes(sheet: SheetLines, overview: Overview) -> int:
             [group.value, "count", "share", "", group.value, "wrapped"],
         )
     sheet.line(["all", total, 1.0 if total else 0.0], ["bold", "bold_count", "share"])
-    bars = {"type": "data_bar", "bar_color": "#9DB8E0", "min_type": "num", "min_value": 0}
-    sheet.sheet.conditional_format(first, 2, sheet.row - 2, 2, bars | {"max_type": "num", "max_value": 1})
+    occurs = {"type": "cell", "criteria": ">", "value": 0, "format": sheet.book.formats["bold"]}
+    sheet.sheet.conditional_format(first, 1, sheet.row - 2, 2, occurs)
     return first
 
 

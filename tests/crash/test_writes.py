@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.forks import DIED
+from tests.crash.forks import DIED, no_page
 from tests.crash.witness import check_the_end, outcomes, witness
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ class Course:
 
 
 @pytest.fixture
-def course(desk: Desk, sandbox: Start) -> Course:
-    """As many runs as are asked for."""
+def course(desk: Desk, sandbox: Start, monkeypatch: pytest.MonkeyPatch) -> Course:
+    """As many runs as are asked for, without the page, which takes longer than all the rest."""
+    monkeypatch.setattr("batch.report.folder.write_page", no_page)
     return Course(desk, sandbox)
 
 
