@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.commands.conftest import Desk, Factory, customers
-from tests.conftest import RunningSandbox
 
 SECOND = 1_000_000_000
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
@@ -38,26 +37,3 @@ def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Facto
     }
     assert api.overlaps == 0
     assert api.calls["token"] >= 2
-
-
-@pytest.mark.machine  # it measures a rate, so nothing else may run beside it
-@pytest.mark.parametrize("retry_after", ["none", "seconds"])
-def test_a_limit_below_the_set_rate_is_found_and_used(desk: Desk, sandbox: Factory, retry_after: str) -> None:
-    used = 0.0
-    for number in range(3):  # a busy machine can only lower the figure, so the best of three counts
-        api = sandbox(preload=False, limit_per_min=3600, limit_window_s=1, retry_after=retry_after, latency_ms=5)
-        used = max(used, share_of_the_limit_used(desk, api, f"run-{number}"))
-        if used >= 0.85:
-            return
-    pytest.fail(f"only {used:.0%} of the limit was used")
-
-
-def share_of_the_limit_used(desk: Desk, api: RunningSandbox, name: str) -> float:
-    """Send 999 requests at 200/s to a server that allows 60/s; return which part of that was used."""
-    upload = desk.upload(customers([n for n in range(1, 1010) if n % 100 != 99]))
-    config = desk.config(api, campaign=ONE_CYCLE)
-    assert desk("run", upload, "-c", config, "--yes", "--run-dir", name, "--rate", "200/s").code == 0
-    arrivals = api.arrivals()
-    assert api.statuses[429] <= 0.05 * len(arrivals)
-    assert len(api.enrolled()) == 999
-    return 999 / ((arrivals[-1] - arrivals[0]) / SECOND) / 60
