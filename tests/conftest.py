@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import hypothesis
 import pytest
 
 from batch.sandbox.access import Credentials
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from batch.sandbox.app import Api, Call
     from batch.sandbox.state import Enrolment, Place
+
+# No test asserts a maximum duration, also none that hypothesis runs: a busy machine would fail it.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 T = TypeVar("T")
 
