@@ -10,10 +10,9 @@ import getpass
 import json
 import os
 import re
-import shutil
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +69,10 @@ class OpenRun:
     def discard(self) -> None:
         """Remove a run that came to nothing before anything was sent."""
         self.ledger.close()
-        shutil.rmtree(self.folder)
+        for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal", f"{LEDGER_NAME}-shm", LOCK_NAME, "sandbox.sqlite"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # whatever else lies there is not ours to remove
+            self.folder.rmdir()
 
 
 def find_run(name: str, report_dir: Path) -> Path:

@@ -157,3 +157,10 @@ def test_an_interrupted_machine_leaves_no_secret_behind(desk: Desk, sandbox: Fac
     for path in (desk.folder / "run").iterdir():
         assert b"sandbox-secret" not in path.read_bytes(), path
     assert os.environ["SECRET"] == "sandbox-secret"
+
+
+def test_a_refused_upload_removes_nothing_that_a_person_had_in_the_folder(desk: Desk, sandbox: Factory) -> None:
+    (desk.folder / "run").mkdir()
+    desk.upload("mine", "run/photo.txt")
+    assert desk.run(sandbox(), "nothing,of,ours\n1,2,3\n").code == 3
+    assert [path.name for path in (desk.folder / "run").iterdir()] == ["photo.txt"]
