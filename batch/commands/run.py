@@ -41,7 +41,9 @@ def run(
     overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, canary=canary)
     require_a_way_to_confirm(settings, yes=yes)
     if not again:
-        refuse_if_sent_before(settings, inputs, run_dir.absolute().parent if run_dir else Path(settings.report.dir))
+        beside = {run_dir.absolute().parent} if run_dir else set()
+        for folder in {Path(settings.report.dir).absolute(), *beside}:
+            refuse_if_sent_before(settings, inputs, folder)
     with new_run(
         config, settings, overrides, name=inputs[0].stem, command="run", run_dir=run_dir, inputs=inputs
     ) as opened:
