@@ -65,6 +65,12 @@ def known_names(headers: Sequence[str], renamed: Iterable[str] = ()) -> int:
     return len(names) + len(keys & also) if customer else 0
 
 
+def named_columns(headers: Sequence[str], renamed: Iterable[str] = ()) -> list[int]:
+    """Return the places of the headers that are names of ours or of the config's."""
+    known = _KEYS.keys() | {header_key(name) for name in renamed}
+    return [index for index, header in enumerate(headers) if header_key(header) in known]
+
+
 def is_own_report(headers: Sequence[str]) -> bool:
     """Tell whether these are the columns of an outcome file of ours."""
     return all(mark in headers for mark in REPORT_MARKS)

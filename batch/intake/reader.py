@@ -7,9 +7,10 @@ dangerous texts is taken off again.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from batch.errors import InputRefused
@@ -19,13 +20,13 @@ from batch.intake.formats.grid import refuse_wide
 from batch.intake.formats.ods import open_ods
 from batch.intake.formats.text import open_text
 from batch.intake.formats.xlsx import open_xlsx
-from batch.intake.headers import HEADER_WITHIN, OWN_REPORT, is_own_report, known_names
+from batch.intake.headers import HEADER_WITHIN, OWN_REPORT, is_own_report, known_names, named_columns
 from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row, quoted
 from batch.intake.sheet_choice import choose_sheets
 from batch.model import SourceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -67,7 +68,9 @@ class Table:
         self.path = path
         self.sheet = grid.sheet
         self.header_row = header.row
-        self.remarks = grid.remarks
+        above = any(not is_blank_row(row.cells) for row in takewhile(lambda row: row.row < header.row, grid.rows()))
+        not_read = (f"what stands above the header in row {header.row} is not read",) if above else ()
+        self.remarks = (*grid.remarks, *not_read)
         self.is_own_report = is_own_report(columns)
         self._is_guarded = self.is_own_report and grid.width is None
         self.columns = tuple(map(_unguarded, columns) if self._is_guarded else columns)
@@ -173,6 +176,9 @@ def _closed_when_refused(book: Workbook) -> Iterator[None]:
         raise
 
 
+_NUMBER = re.compile(r"'?\d[\d.,\s']*(?:[eE][+]?\d+)?")
+
+
 def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
     """Return the header row: that of a report of ours, the one that the config names, or the one that looks like it."""
     top = list(islice(grid.rows(), HEADER_WITHIN))
@@ -191,7 +197,25 @@ def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
             f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id; add a header "
             "row, name its customer column in input.columns, or say in input.header_row where it is"
         )
+    _refuse_rows_above(where, [row for row in top if row.row < best.row], best, likeness, rules)
     return best
+
+
+def _refuse_rows_above(
+    where: str, above: Sequence[SourceRow], header: SourceRow, likeness: Mapping[int, int], rules: ReadRules
+) -> None:
+    """Refuse a file whose rows above the header may be more than titles: they would vanish uncounted.
+
+    Raises: InputRefused for another header, or for a number in a column that the header gives a meaning.
+    """
+    remedy = "keep one table in a file, or say in input.header_row where the header is"
+    columns = named_columns(_texts(header), rules.header_names)
+    for row in above:
+        if likeness[row.row]:
+            raise InputRefused(f"{where}: rows {row.row} and {header.row} both look like a header; {remedy}")
+        texts = _texts(row)
+        if any(_NUMBER.fullmatch(texts[index]) for index in columns if index < len(texts)):
+            raise InputRefused(f"{where}: row {row.row}, above the header in row {header.row}, holds data; {remedy}")
 
 
 def _texts(row: SourceRow) -> list[str]:

@@ -164,3 +164,32 @@ def test_a_refused_upload_removes_nothing_that_a_person_had_in_the_folder(desk: 
     desk.upload("mine", "run/photo.txt")
     assert desk.run(sandbox(), "nothing,of,ours\n1,2,3\n").code == 3
     assert [path.name for path in (desk.folder / "run").iterdir()] == ["photo.txt"]
+
+
+def test_rows_above_a_second_header_do_not_vanish(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), "customer_id,tier\n1,Gold\n\ncustomer_id,period_name\n3,PERIOD_G_29463_1\n")
+    assert said.code == 3
+    assert "rows 1 and 4 both look like a header" in one_line(said)
+
+
+def test_ids_above_the_header_do_not_vanish_and_titles_may_stand_there(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), "345651201\n345651202\ncustomer_id\n345651203\n")
+    assert said.code == 3
+    assert "row 1, above the header in row 3, holds data" in one_line(said)
+    assert desk.run(sandbox(), "Enrolments of May 2026\n\ncustomer_id\n345651203\n").code == 0
+
+
+def test_an_organisation_with_v3_is_refused_before_anything_is_sent(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    said = desk.run(api, "customer_id,org_id\n1,50672\n", api={"base_url": api.url, "version": "v3"})
+    assert said.code == 3
+    assert "v3.1" in one_line(said)
+    assert api.calls.total() == 0
+
+
+def test_a_cycle_repeated_in_a_contradicted_row_keeps_the_accounts_balanced(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(
+        sandbox(), "customer_id,period_name,initial_balance\n1,P1|P1,5\n1,P1,6\n", input={"period_separator": "|"}
+    )
+    assert said.code == 3
+    assert desk.summary()["requests"] == {"expanded": 3, "duplicates": 0, "contradicted": 3, "unique": 0}

@@ -158,6 +158,7 @@ ODS = (
             '<table:covered-table-cell table:number-columns-repeated="3"/>',
         )
         + _ROWS,
+        "what stands above the header in row 2 is not read",
     ),
     _ods_cells(
         "error",
@@ -364,7 +365,9 @@ XLSB = (
 
 # -- LibreOffice --------------------------------------------------------------------------------------------------
 
+_ABOVE = "what stands above the header in row 3 is not read"
 _SEEN = (
+    _ABOVE,
     "1 row is hidden (the first is row 6)",
     "hidden columns are read like all others: D",
     'the hidden sheet "Lists" holds data',
@@ -411,7 +414,7 @@ LIBREOFFICE = (
             each for each in _REPORTED if each not in (_PERCENT, (13, "initial_balance", Problem.AMBIGUOUS))
         ),
     ),
-    Trap("libreoffice.csv", _libreoffice("csv"), sent=_READ, reported=_REPORTED_IN_CSV),
+    Trap("libreoffice.csv", _libreoffice("csv"), sent=_READ, reported=_REPORTED_IN_CSV, remarks=(_ABOVE,)),
     Trap("libreoffice.fods", _libreoffice("fods"), refused="is a flat OpenDocument file"),
 )
 

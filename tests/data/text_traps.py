@@ -171,9 +171,15 @@ SHAPES = (
     _good(
         "titles_above_and_a_total_below.csv",
         f"Upload of May;;;\r\n;;;\r\nall shops;;;\r\n{PLAIN};;;\r\nTotal;;1200;\r\n".replace(",", ";"),
+        "what stands above the header in row 4 is not read",
         reported=((8, "customer_id", Problem.NOT_A_WHOLE_NUMBER), (8, "period_name", Problem.MISSING)),
     ),
-    _good("header_row_by_config.csv", f"customer_id,was here before\r\n{PLAIN}", read={"header_row": 2}),
+    _good(
+        "header_row_by_config.csv",
+        f"customer_id,was here before\r\n{PLAIN}",
+        "what stands above the header in row 2 is not read",
+        read={"header_row": 2},
+    ),
     _good("header_by_config_name.csv", PLAIN.replace("customer_id", "Member"), renamed={"customer_id": "Member"}),
     _good(
         "config_name_wins.csv",

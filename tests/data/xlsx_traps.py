@@ -159,6 +159,7 @@ LAYOUT = (
             for number, values in ((5, HEADER), (6, (345651201, "May", None, "x")), (8, (345651202, "June", 0, "y")))
         )
         + f'<row r="10">{cell("A10", "Total")}{cell("C10", "<f>SUM(C6:C8)</f><v>0</v>")}</row>',
+        "what stands above the header in row 5 is not read",
         reported=(
             (10, "customer_id", Problem.NOT_A_WHOLE_NUMBER),
             (10, "period_name", Problem.MISSING),
@@ -207,6 +208,7 @@ LAYOUT = (
         + "".join(
             row(n, *v) for n, v in ((2, HEADER), (3, (345651201, "May", None, "x")), (4, (345651202, "June", 0, "y")))
         ),
+        "what stands above the header in row 2 is not read",
         after='<mergeCells count="1"><mergeCell ref="A1:D1"/></mergeCells>',
     ),
     _rows(
