@@ -50,6 +50,7 @@ class PlanWriter:
         self._row_no = 0
         self._request_no = 0
         self._input_no = 0
+        self._expanded = 0
         self._scopes: dict[Scope, int] = {}
         self._periods: dict[str | None, int] = {None: 0}
         self._new_scopes: list[tuple[object, ...]] = []
@@ -68,6 +69,7 @@ class PlanWriter:
     ) -> None:  # fmt: skip
         """Say which file the next rows come from."""
         self._input_no += 1
+        self._expanded = 0
         lists = [json.dumps(value, ensure_ascii=False) for value in (columns, roles, remarks)]
         with self._ledger.transaction() as connection:
             connection.execute(
@@ -81,8 +83,8 @@ class PlanWriter:
         self._flush()
         with self._ledger.transaction() as connection:
             connection.execute(
-                "UPDATE input SET rows_read = ?, rows_blank = ? WHERE input_no = ?",
-                (rows_read, rows_blank, self._input_no),
+                "UPDATE input SET rows_read = ?, rows_blank = ?, expanded = ? WHERE input_no = ?",
+                (rows_read, rows_blank, self._expanded, self._input_no),
             )
 
     def add_row(
@@ -100,6 +102,7 @@ class PlanWriter:
             self._problems.append(
                 (self._row_no, problem.column, problem.value, problem.problem.value, problem.hint, None)
             )
+        self._expanded += len(requests)
         for request in requests:
             self._request_no += 1
             self._requests.append((

@@ -132,10 +132,7 @@ ORDER BY input_no
 """
 
 _COUNTS = {
-    # The first occurrence of a contradicted request stands in both tables; it is one occurrence.
-    "expanded": "SELECT (SELECT count(*) FROM request) + (SELECT count(*) FROM row_problem p WHERE p.request_no"
-    " IS NOT NULL AND NOT EXISTS (SELECT 1 FROM request r WHERE r.request_no = p.request_no AND r.row_no = p.row_no"
-    " AND p.problem = 'contradiction'))",
+    "expanded": "SELECT coalesce(sum(expanded), 0) FROM input",
     "duplicates": "SELECT count(*) FROM row_problem WHERE problem = 'duplicate'",
     "contradicted": "SELECT count(*) FROM row_problem WHERE problem = 'contradiction'",
     "unique": "SELECT count(*) FROM request WHERE NOT contradicted",

@@ -6,7 +6,7 @@ start at 1; times (`*_at`) are integer nanoseconds since 1970 UTC; NULL always m
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE run (                      -- exactly one row; committed before the file gets its name
@@ -43,7 +43,8 @@ CREATE TABLE input (
     roles           TEXT NOT NULL,      -- JSON object: our column name -> index into columns
     remarks         TEXT NOT NULL,      -- JSON array of sentences about the file (encoding, hidden rows, ...)
     rows_read       INTEGER NOT NULL DEFAULT 0,
-    rows_blank      INTEGER NOT NULL DEFAULT 0
+    rows_blank      INTEGER NOT NULL DEFAULT 0,
+    expanded        INTEGER NOT NULL DEFAULT 0  -- requests that its rows became, repeats included
 );
 CREATE TABLE source_row (
     row_no          INTEGER PRIMARY KEY,  -- in the order of reading, over all inputs
@@ -96,8 +97,7 @@ CREATE TABLE chunk (                      -- about 1,000 requests: all requests 
     request_count   INTEGER NOT NULL,
     state           TEXT NOT NULL DEFAULT 'ready',   -- ready | claimed | done
     owner           TEXT,
-    fence           INTEGER NOT NULL DEFAULT 0,
-    lease_until     INTEGER
+    fence           INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE lane (                       -- one customer; numbered in the order of first appearance in the input
     chunk_no        INTEGER NOT NULL,

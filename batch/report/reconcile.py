@@ -163,6 +163,8 @@ def check(
 
     Source: DESIGN "Identities"; the last two are our choice, because a lost outcome and a lost line are lost work.
     """
+    if state is State.PLANNING:  # an unfinished plan has no sums yet, and nothing of it is ever sent
+        return ()
     t = tallies
     identities = [_rows_identity(file, several=len(inputs) > 1) for file in inputs]
     identities += [

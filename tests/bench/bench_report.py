@@ -34,7 +34,8 @@ def build(path: Path, requests: int) -> None:
     customers = requests // CYCLES
     columns, roles = json.dumps(["Customer ID", "Region", "Remark"]), json.dumps({"customer_id": 0})
     connection.execute(
-        "INSERT INTO input VALUES (1, 'may.csv', '0', NULL, ?, ?, '[]', ?, 0)", (columns, roles, customers)
+        "INSERT INTO input VALUES (1, 'may.csv', '0', NULL, ?, ?, '[]', ?, 0, ?)",
+        (columns, roles, customers, requests),
     )
     connection.execute("INSERT INTO scope VALUES (1, 'enroll', 'milestone', NULL, 29463, 5512)")
     connection.executemany(

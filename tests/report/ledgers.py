@@ -98,14 +98,21 @@ class LedgerOfTests:
         self, row_no: int, customer: int, scope_no: int = 1, period_no: int = 1, balance: int | None = None,
         reset: int = 0, contradicted: int = 0,
     ) -> int:  # fmt: skip
+        self._expanded_by_one()
         return self._insert(
             "request", customer=customer, scope_no=scope_no, period_no=period_no, row_no=row_no,
             initial_balance=balance, reset=reset, contradicted=contradicted,
         )  # fmt: skip
 
+    def _expanded_by_one(self) -> None:
+        self.connection.execute("UPDATE input SET expanded = expanded + 1 WHERE input_no = ?", [self._input_no])
+
     def problem(
         self, row_no: int, problem: str, column: str = "Customer ID", value: str = "", request_no: int | None = None
     ) -> None:
+        first = "SELECT 1 FROM request WHERE request_no = ? AND row_no = ?"
+        if request_no and not self.connection.execute(first, [request_no, row_no]).fetchone():
+            self._expanded_by_one()
         hint = f"hint for {problem}"
         self._insert(
             "row_problem", row_no=row_no, column=column, value=value, problem=problem, hint=hint, request_no=request_no
