@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, StopReason, Tells, Verdict
+from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, Tells, Verdict
 from batch.sending.adaptive import RetryBudget
 from batch.sending.quarantine import Quarantines  # noqa: TC001 - a dataclass names its types
 from batch.sending.retry import InDoubt
@@ -173,13 +173,12 @@ class Conclusions:
             self.event("quarantine", closed)
 
     def decide_pending(self, stop: Stop | None) -> None:
-        """Settle refusals that were too few to speak for the run; leave them open when they did."""
+        """Settle refusals that were too few to speak for the run; leave them open when the run stops anyhow."""
         pending, refused = self._guards.refusals.at_end(stopped=stop is not None)
         if refused:
             self._stop(refused)
-            stop = refused
         for item, result in pending:
-            if stop and stop.reason is StopReason.REFUSED:
+            if stop or refused:
                 open_verdict = replace(result.verdict, counts=False, tells=Tells.REFUSED)
                 self._entries.results.append(replace(result, settled=False, verdict=open_verdict))
             else:

@@ -92,7 +92,7 @@ def _refusal_text(verdict: Verdict) -> str:
         Outcome.ACCESS_REFUSED: "the API refuses access: check the credentials under auth and their access group",
         Outcome.SCOPE_REFUSED: "the API refuses the scope: check data_scope and org, and that the org is connected",
     }.get(verdict.outcome, "the API gives the same unknown answer each time: check base_url, path_prefix and version")
-    return f"{what} ({said}{': ' + verdict.error_message if verdict.error_message else ''})"
+    return f"{what} ({said})"  # never the API's own words: they may quote a customer, and this text is logged
 
 
 class Thresholds:

@@ -100,8 +100,13 @@ class Pool:
         return max(0, self._pacer.held_until - now_ns()) / 1e9
 
     def stop(self, stop: Stop) -> None:
-        """Drain: start nothing more, finish what is out. The first reason stands."""
-        self._stop = self._stop or stop
+        """Drain: start nothing more, finish what is out. The first reason stands, but for a refusal of the whole run.
+
+        That one shows in the answers that a drain waits for, and `resume` is of no use before it is mended.
+        """
+        outranks = stop.reason is StopReason.REFUSED and self._stop and self._stop.reason is not StopReason.FAULT
+        if self._stop is None or outranks:
+            self._stop = stop
         self._wake.set()
 
     def abort(self) -> None:

@@ -395,3 +395,29 @@ def test_whatever_is_answered_each_request_ends_once_and_results_are_never_lost(
     if stop is None:
         assert len(settled) == customers * periods
         assert recorder.finished == [1]
+
+
+def test_a_refusal_of_the_whole_run_that_shows_while_it_drains_is_not_stored_and_outranks_the_signal() -> None:
+    sender = FakeSender(lambda customer, *_: ENROLLED if customer == 1 else NO_ACCESS, latency_s=1)
+    recorder = FakeRecorder([open_requests(20)])
+    pool = make_pool(sender, recorder, concurrency=3)
+
+    async def stopped() -> Stop | None:
+        running = asyncio.create_task(pool.run())
+        await asyncio.sleep(1.5)
+        pool.stop(Stop(StopReason.SIGNAL, "SIGINT"))
+        return await running
+
+    stop = run_virtually(stopped())
+    assert stop is not None
+    assert stop.reason is StopReason.REFUSED
+    assert recorder.outcomes() == {1: Outcome.ENROLLED}
+
+
+def test_a_refusal_that_waits_for_a_decision_stays_open_when_the_run_stops() -> None:
+    sender = FakeSender(lambda customer, *_: ENROLLED if customer == 1 else NO_ACCESS, latency_s=1)
+    recorder = FakeRecorder([open_requests(20)])
+    stop = run_virtually(make_pool(sender, recorder, limit=2).run())
+    assert stop is not None
+    assert stop.reason is StopReason.LIMIT
+    assert recorder.outcomes() == {1: Outcome.ENROLLED}
