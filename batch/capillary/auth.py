@@ -43,6 +43,11 @@ class BasicAuth:
         """Whom the API's limit belongs to."""
         return self.till
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return (self.password_md5,)
+
     @classmethod
     def from_password(cls, till: str, password: str) -> BasicAuth:
         """Return the credentials for a password as a person types it."""
@@ -66,6 +71,11 @@ class OAuth:
     def identity(self) -> str:
         """Whom the API's limit belongs to; a secret of sorts, so only ever shown as a hash."""
         return self.key
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return (self.key, self.secret)
 
     @property
     def body(self) -> bytes:

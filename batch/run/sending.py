@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch.capillary.client import CapillaryClient
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from batch.capillary.auth import BasicAuth, OAuth
     from batch.capillary.client import Address
     from batch.config import Settings
+    from batch.model import EnrollmentRequest, NoAnswer, Reply, Verdict
     from batch.run.opening import OpenRun
     from batch.sending.protocols import Pace
 
@@ -52,12 +54,26 @@ Watch = Callable[[Pool, int], Awaitable[None]]
 
 
 class CapillarySender:
-    """The pool's Sender: the vendor's client, which also answers what became of a request in doubt."""
+    """The pool's Sender and Judge: the vendor's client, which also answers what became of a request in doubt."""
 
     def __init__(self, client: CapillaryClient) -> None:
+        self._client = client
         self.send = client.send
         self.renew_token = client.renew_token
         self.verify = Enrolments(client).verify
+
+    def judge(
+        self,
+        request: EnrollmentRequest,
+        answer: Reply | NoAnswer,
+        *,
+        maybe_applied: bool,
+        can_renew: bool,
+        now_s: float,
+    ) -> Verdict:
+        """Judge one answer; what it says is kept without our credentials."""
+        verdict = judge(request, answer, maybe_applied=maybe_applied, can_renew=can_renew, now_s=now_s)
+        return replace(verdict, error_message=self._client.without_secrets(verdict.error_message))
 
 
 class LedgerThread:
@@ -157,9 +173,10 @@ async def _send(
     pace = pace_of(run, credentials)
     client = CapillaryClient(address, credentials, concurrency)
     recorder = LedgerThread(ledger, log, last_chunk)
+    sender = CapillarySender(client)
     pool = Pool(
-        CapillarySender(client),
-        judge,
+        sender,
+        sender.judge,
         recorder,
         speed=speed_of(run, pace),
         retry=_retry_rules(run.settings),

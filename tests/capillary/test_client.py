@@ -433,3 +433,11 @@ def test_no_secret_shows_when_client_and_credentials_are_printed() -> None:
     shown = repr([client, OAUTH, BASIC, BASIC.header.keys()])
     for secret in ("the-key", "the-secret", BASIC.password_md5):
         assert secret not in shown
+
+
+def test_what_an_api_says_is_shown_without_our_credentials() -> None:
+    address = Address("http://127.0.0.1:9", "", "v3.1", 1, 1, None, None)
+    basic = BasicAuth.from_password("store.server", "server123")
+    client = CapillaryClient(address, basic, 1)
+    said = client.without_secrets(f"no route for {basic.header['Authorization']} {basic.password_md5} 345651201")
+    assert said == "no route for Basic *** *** 345651201"
