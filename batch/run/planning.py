@@ -76,7 +76,18 @@ def _plan(run: OpenRun, inputs: Sequence[tuple[Path, tuple[int, str]]]) -> PlanT
     writer = PlanWriter(run.ledger)
     for path, before in inputs:
         _plan_input(writer, run.settings, path, before)
-    return writer.finish()
+    totals = writer.finish()
+    refuse_org_with_v3(run)
+    return totals
+
+
+def refuse_org_with_v3(run: OpenRun) -> None:
+    """Refuse a plan for connected organisations where the API's version knows none: it would write to the parent.
+
+    Raises: InputRefused.
+    """
+    if run.settings.api.version == "v3" and run.ledger.read("SELECT 1 FROM scope WHERE org_id IS NOT NULL LIMIT 1"):
+        raise InputRefused("the column org_id needs api.version v3.1; v3 knows no connected organisations")
 
 
 def _plan_input(writer: PlanWriter, settings: Settings, path: Path, before: tuple[int, str]) -> None:

@@ -11,13 +11,14 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from batch.errors import InputRefused
 from batch.intake.plan import Planner
 from batch.ledger.planning import PlanTotals, PlanWriter
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import GROUP_OF, EnrollmentRequest, Group, Outcome, ReportRow, RowProblem, SourceRow
 from batch.run.api import SANDBOX_STATE
-from batch.run.planning import plan_rules
+from batch.run.planning import plan_rules, refuse_org_with_v3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +47,13 @@ def plan_rerun(run: OpenRun, earlier: Path, outcomes: frozenset[Outcome], *, ane
         by_input = {facts.input_no: facts for facts in reader.inputs()}
         for input_no, of_input in rows:
             _plan_input(writer, run, reader, by_input[input_no], of_input, anew=anew)
-        return writer.finish()
+        totals = writer.finish()
+    try:
+        refuse_org_with_v3(run)
+    except InputRefused:
+        run.discard()
+        raise
+    return totals
 
 
 def _plan_input(
