@@ -13,12 +13,13 @@ ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Factory, seed: int) -> None:
     api = sandbox(
-        preload=False, seed=seed, token_ttl_s=2, latency_ms="1-10",
+        preload=False, seed=seed, token_ttl_s=2, latency_ms="20-40",  # 600 calls by four workers outlive the token
         reset_after="3%", error_503="5%", error_502="3%", truncate="2%",
     )  # fmt: skip
     retry = {"attempts": 6, "base_s": 0.01, "max_s": 0.05}
     desk.run(
-        api, customers(range(1001, 1201)), campaign={"cycles": [f"PERIOD_G_29463_{n}" for n in (1, 2, 3)]}, retry=retry
+        api, customers(range(1001, 1201)), campaign={"cycles": [f"PERIOD_G_29463_{n}" for n in (1, 2, 3)]}, retry=retry,
+        pacing={"concurrency": 4},
     )
     told = {
         (int(row["customer_id"]), row["period_name"]): row["outcome"]
