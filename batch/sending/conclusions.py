@@ -113,6 +113,10 @@ class Conclusions:
             self._lanes.advance(item)
             self._end_unsent(item, verdict or Verdict(Outcome.IN_DOUBT, settled=True, reason="cannot_be_asked"))
 
+    def leave_look(self, item: OpenRequest) -> None:
+        """Leave a request in doubt, open for a resume: the look at it came to nothing."""
+        self._lanes.give_back(item)
+
     def _needs_a_look(self, item: OpenRequest, verdict: Verdict) -> bool:
         doubt = verdict.tells is Tells.MAY_BE_APPLIED or (item.maybe_applied and not verdict.settled)
         return doubt and self._retry.about_doubt(item.request) is InDoubt.VERIFY

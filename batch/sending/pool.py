@@ -1,29 +1,30 @@
 """Step 4 of 5: the worker pool: the only place with tasks and sleeping.
 
-Owns the order of things: claim a chunk, take a request whose lane is free, write its intent, wait for its slot,
-send, ask what the answer means, write that down, go on. What it decides by is given to it: pacing, retry rules,
-guards, and the judge. Knows no HTTP and no database: a Sender sends, a Recorder records.
+Owns the order of things: claim a chunk, take a request whose lane is free, write its intent, wait for its slot, start
+its attempt, write down what came of it, go on. What it decides by is given to it: pacing, retry rules, guards, and
+the judge. Knows no HTTP and no database: a Sender sends, a Recorder records.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
-from batch.errors import AccessRefused, LedgerFailed
+from batch.errors import LedgerFailed
 from batch.model import StopReason
+from batch.sending.attempts import Attempts
 from batch.sending.conclusions import Conclusions, now_ns
-from batch.sending.guards import Stop
 from batch.sending.lanes import Lanes
+from batch.sending.share import Share
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
-    from batch.model import OpenRequest, Outcome, Verdict
+    from batch.model import OpenRequest, Outcome
     from batch.sending.conclusions import Guards
+    from batch.sending.guards import Stop
     from batch.sending.protocols import Judge, Recorder, Sender
     from batch.sending.retry import RetryRules
     from batch.sending.throttle import Speed
@@ -52,27 +53,25 @@ class Pool:
         canary: frozenset[int] | None = None,
     ) -> None:
         """`limit`: send at most so many requests. `canary`: send only these customers, then stop for a word."""
-        self._sender = sender
-        self._judge = judge
         self._recorder = recorder
         self._pacer = speed.pacer
         self._guards = guards
-        self._limit = limit
-        self._canary = canary
-        self._begun: set[int] = set()
+        self._share = Share(limit, canary)
         self._idle = list(reversed(range(concurrency)))
         self._lanes = Lanes()
         self._conclusions = Conclusions(self._lanes, speed, retry, guards, random=random, stop=self.stop)
+        self._attempts = Attempts(sender, judge, self._conclusions, self.stop)
         self._all_claimed = False
-        self._beyond_limit = False
         self._stop: Stop | None = None
         self._failure: LedgerFailed | None = None
-        self._renewed: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
-        self.attempts = 0
+
+    @property
+    def attempts(self) -> int:
         """Attempts of this invocation so far."""
+        return self._attempts.count
 
     @property
     def settled(self) -> Counter[Outcome]:
@@ -132,8 +131,8 @@ class Pool:
             with contextlib.suppress(LedgerFailed):  # where it was not the ledger, what is known is kept
                 await self._flush()
             raise self._failure
-        if self._beyond_limit and self._canary is None:
-            self.stop(Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent"))
+        if limit_reached := self._share.stop:
+            self.stop(limit_reached)
         self._conclusions.decide_pending(self._stop)
         await self._flush()
         return self._stop
@@ -173,7 +172,7 @@ class Pool:
         return self._conclusions.throttle.places(idle, in_flight)
 
     async def _top_up(self) -> None:
-        while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._is_enough):
+        while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._share.is_used_up):
             claimed = await self._recorder.claim()
             if claimed is None:
                 self._all_claimed = True
@@ -195,27 +194,11 @@ class Pool:
                 self._conclusions.leave_out(item, closed)
             elif self._conclusions.is_to_be_left(item):
                 self._conclusions.leave_in_doubt(item)
-            elif self._within_limit(item):
+            elif self._share.takes(item):
                 batch.append(item)
             else:
-                self._beyond_limit = True
                 self._lanes.give_back(item)
         return batch
-
-    @property
-    def _is_enough(self) -> bool:
-        """Whether no further chunk is wanted. A canary wants every chunk that it is given: its customers' alone."""
-        return self._beyond_limit and self._canary is None
-
-    def _within_limit(self, item: OpenRequest) -> bool:
-        if self._canary is not None and item.request.customer not in self._canary:
-            return False
-        if self._limit is None or item.request_no in self._begun:
-            return True
-        if len(self._begun) >= self._limit:
-            return False
-        self._begun.add(item.request_no)
-        return True
 
     async def _launch(self, batch: Sequence[OpenRequest]) -> None:
         """Start each request at its slot; when the run stops meanwhile, withdraw the intents of the rest."""
@@ -228,7 +211,6 @@ class Pool:
                     self._conclusions.withdraw(unsent)
                 return
             self._pacer.started(now)
-            self.attempts += not item.look
             self._start(item)
 
     def _next_start_at(self, now: int) -> int:
@@ -241,7 +223,7 @@ class Pool:
 
     def _start(self, item: OpenRequest) -> None:
         worker = self._idle.pop()
-        task = asyncio.create_task(self._look(worker, item) if item.look else self._attempt(worker, item))
+        task = asyncio.create_task(self._attempts.make(worker, item))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -250,51 +232,6 @@ class Pool:
             self._wake.set()
 
         task.add_done_callback(ended)
-
-    async def _attempt(self, worker: int, item: OpenRequest) -> None:
-        started, started_at = now_ns(), time.time_ns()
-        try:
-            verdict = await self._ask(worker, item)
-            self._conclusions.conclude(item, verdict, started=started, started_at=started_at)
-        except AccessRefused as refusal:
-            self.attempts -= 1
-            self._conclusions.withdraw(item)
-            self.stop(Stop(StopReason.REFUSED, refusal.text))
-        except asyncio.CancelledError:
-            self._conclusions.lose(item, started_at, "stopped before the answer came")
-        except Exception as fault:  # an unknown fault stops the run; its request is not tried again
-            self.stop(_own_fault(fault))
-            self._conclusions.lose(item, started_at, _own_fault(fault).text)
-
-    async def _look(self, worker: int, item: OpenRequest) -> None:
-        """Ask what became of a request in doubt. Whatever goes wrong here leaves it in doubt, for a resume."""
-        try:
-            self._conclusions.conclude_look(item, await self._sender.verify(worker, item.request))
-        except asyncio.CancelledError:
-            self._lanes.give_back(item)
-        except Exception as fault:
-            self._lanes.give_back(item)
-            self.stop(_own_fault(fault))
-
-    async def _ask(self, worker: int, item: OpenRequest) -> Verdict:
-        """Make one attempt and say what it means, renewing the token once if that may help."""
-        answer = await self._sender.send(worker, item.request)
-
-        def judge(can_renew: bool) -> Verdict:
-            return self._judge(
-                item.request, answer, maybe_applied=item.maybe_applied, can_renew=can_renew, now_s=time.time()
-            )
-
-        verdict = judge(item.request_no not in self._renewed)
-        if not verdict.renew_token:
-            self._renewed.discard(item.request_no)
-            return verdict
-        self._renewed.add(item.request_no)
-        try:
-            return verdict if await self._sender.renew_token(worker) else judge(False)
-        except AccessRefused as refusal:
-            self.stop(Stop(StopReason.REFUSED, refusal.text))
-            return judge(False)
 
     async def _flush(self, batch: Sequence[OpenRequest] = ()) -> None:
         """Write what happened, and with it the intents of the batch that leaves next."""
@@ -318,12 +255,3 @@ class Pool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if until is None else max(0, until - now_ns()) / 1e9):
                 await self._wake.wait()
-
-
-def _own_fault(fault: Exception) -> Stop:
-    """Name the innermost line of a fault, without any of its values."""
-    trace = fault.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "an unknown place"
-    return Stop(StopReason.FAULT, f"a fault of enroll-batch itself: {type(fault).__name__} at {place}")

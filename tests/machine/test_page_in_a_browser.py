@@ -25,8 +25,9 @@ WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 375, "height": 812}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A module's own, because playwright leaves an event loop running in this thread for as long as it is open."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # only where `install` has run
 
     with sync_playwright() as playwright:
