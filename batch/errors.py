@@ -5,6 +5,7 @@
     |   +-- ConfigError         2   a wrong config file or an unset secret
     +-- InputRefused            3   the upload cannot be used; nothing was sent
     +-- ApiSilent               7   the API does not answer; `resume` goes on
+    +-- Interrupted             7   Ctrl-C or SIGTERM while nothing was out
     +-- RunLocked               8   another process sends this run
     +-- AccessRefused          10   the API refuses our credentials or scope for the whole run
     +-- LedgerFailed            1   the ledger cannot be read or written
@@ -60,6 +61,12 @@ class InputRefused(EnrollBatchError):
 
 class ApiSilent(EnrollBatchError):
     """The API does not answer, and the run could not wait longer."""
+
+    exit_code = 7
+
+
+class Interrupted(EnrollBatchError):
+    """A signal ended the work on a run at a moment when nothing was out."""
 
     exit_code = 7
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
@@ -62,6 +64,8 @@ def main() -> None:
 
 
 def _exit_code() -> int:
+    with suppress(ValueError):  # signals belong to the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a timer's stop ends like a person's Ctrl-C
     try:
         return cli.main(prog_name="enroll-batch", standalone_mode=False) or 0
     except EnrollBatchError as error:
@@ -71,7 +75,7 @@ def _exit_code() -> int:
         error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped. Nothing is lost: `enroll-batch status` shows what can be resumed.", err=True)
+        click.echo("Stopped before a run began; nothing was sent.", err=True)
         return 7
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -57,8 +57,11 @@ def dir_option(command: Command) -> Command:
 def read_settings(config: Path, *, with_secrets: bool) -> Settings:
     """Load the config file with the environment and working directory of this process."""
     from batch.config import load_settings
+    from batch.run.api import check_api
 
-    return load_settings(config, with_secrets=with_secrets, working_dir=Path.cwd(), environ=os.environ)
+    settings = load_settings(config, with_secrets=with_secrets, working_dir=Path.cwd(), environ=os.environ)
+    check_api(settings)
+    return settings
 
 
 def check_rate(rate: str | None) -> str | None:

@@ -63,6 +63,16 @@ class Pool(Protocol):
         """Attempts so far."""
         ...
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing starts any more."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are out."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -145,11 +155,18 @@ class Progress:
         pulse = Pulse(total)
         if sys.stderr.isatty():
             await self._draw(pulse, pool, total)
-        pulse.feel(pool, time.monotonic(), self._why_held)
-        while True:
-            await asyncio.sleep(LINE_EVERY_S)
-            moment = pulse.feel(pool, time.monotonic(), self._why_held)
-            click.echo(f"settled {progress_text(moment, WIDTH - len('settled '))}", err=True)
+        await self._say_now_and_then(pulse, pool)
+
+    async def _say_now_and_then(self, pulse: Pulse, pool: Pool) -> None:
+        said_at = time.monotonic()
+        pulse.feel(pool, said_at, self._why_held)
+        while not pool.stopping:
+            await asyncio.sleep(BAR_EVERY_S)
+            if (now := time.monotonic()) - said_at >= LINE_EVERY_S:
+                said_at = now
+                moment = pulse.feel(pool, now, self._why_held)
+                click.echo(f"settled {progress_text(moment, WIDTH - len('settled '))}", err=True)
+        click.echo(draining_text(pool.in_flight, WIDTH), err=True)
 
     async def _draw(self, pulse: Pulse, pool: Pool, total: int) -> None:
         from tqdm import tqdm
@@ -158,8 +175,11 @@ class Progress:
         with tqdm(total=total, bar_format=form, dynamic_ncols=True, file=sys.stderr) as bar:
             self._bar = bar
             try:
-                while True:
+                while not pool.stopping:
                     self._show(bar, pulse.feel(pool, time.monotonic(), self._why_held))
+                    await asyncio.sleep(BAR_EVERY_S)
+                while True:
+                    bar.set_description_str(draining_text(pool.in_flight, _columns() - _BAR))
                     await asyncio.sleep(BAR_EVERY_S)
             finally:
                 self._bar = None
@@ -191,6 +211,12 @@ def progress_text(moment: Moment, width: int) -> str:
     )
     texts = [", ".join(filter(None, parts)) for parts in candidates]
     return next((text for text in texts if len(text) <= width), texts[-1][: max(0, width)])
+
+
+def draining_text(in_flight: int, width: int) -> str:
+    """Return what a person is told while the pool drains, in at most `width` columns."""
+    text = f"stopping: {in_flight:,} out are waited for; Ctrl-C would leave them in doubt"
+    return text if len(text) <= width else text[: text.index(";")][: max(0, width)]
 
 
 def _outcomes(moment: Moment, say: Callable[[int], str], invalid: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from batch.errors import UsageError
+from batch.errors import EnrollBatchError, UsageError
 from batch.model import State, StopReason
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def confirm(run: OpenRun, found: Preview, *, yes: bool) -> None:
     if yes or run.settings.api.base_url == "sandbox":
         return
     text = question(found, run.settings.api.base_url, run.overrides.rate_of(run.settings))
-    if click.confirm(text, err=True):
+    if _says_yes(text):
         return
     run.ledger.update_run(
         state=State.STOPPED.value, stop_reason=StopReason.DECLINED.value, stop_text="a person declined to send"
@@ -83,6 +84,15 @@ def confirm(run: OpenRun, found: Preview, *, yes: bool) -> None:
     accounts = close_run(run)
     click.echo(f"Nothing was sent. The plan stays in {run.folder}; `enroll-batch resume` sends it.", err=True)
     sys.exit(accounts.exit_code)
+
+
+def _says_yes(question: str) -> bool:
+    """Ask; Ctrl-C and the end of the input are a no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
@@ -93,12 +103,17 @@ def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
     progress = Progress(verbose=voice.verbose)
     show = progress.event if voice.verbose or not voice.quiet else None
     while True:
-        stop = send(run, limit=limit, watch=None if voice.quiet else progress.watch, show=show)
+        try:
+            stop = send(run, limit=limit, watch=None if voice.quiet else progress.watch, show=show)
+        except EnrollBatchError:
+            with suppress(EnrollBatchError):  # the first fault is the one to tell
+                close_run(run)
+            raise
         accounts = close_run(run)
         voice.closing(run.folder, accounts)
         if not (stop and stop.reason is StopReason.CANARY and sys.stdin.isatty()):
             sys.exit(accounts.exit_code)
-        if not click.confirm("The canary is done. Send the rest?", err=True):
+        if not _says_yes("The canary is done. Send the rest?"):
             sys.exit(accounts.exit_code)
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from batch.capillary.auth import BasicAuth, OAuth
 from batch.capillary.client import Address
+from batch.capillary.transport import tls_context
 from batch.config import BasicSettings, OAuthSettings
 from batch.errors import ConfigError
 from batch.sandbox.access import Credentials
 from batch.sandbox.embedded import Embedded
+from batch.sandbox.switches import parse_switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,15 +25,29 @@ SANDBOX_STATE = "sandbox.sqlite"
 """The simulated API's own memory, in the run's folder, so that a resume meets the same API again."""
 
 
+def check_api(settings: Settings) -> None:
+    """Check what can be checked of the API's settings without talking to it.
+
+    Raises:
+        UsageError: a switch of the embedded API is unknown or has a wrong value.
+        ConfigError: `api.ca_bundle` cannot be used.
+    """
+    if settings.uses_sandbox:
+        parse_switches(settings.sandbox)
+    elif settings.api.ca_bundle:
+        tls_context(_address(settings, settings.api.base_url))
+
+
 @contextmanager
 def api_of(run: OpenRun) -> Iterator[tuple[Address, BasicAuth | OAuth]]:
     """Give the address and the credentials of the run's API for as long as the block lasts.
 
     Raises:
-        ConfigError: no credentials for a real API.
+        ConfigError: no credentials for a real API, or `check_api` finds something.
         EnrollBatchError: the simulated API does not start.
     """
     settings = run.settings
+    check_api(settings)
     credentials = _credentials(settings)
     if settings.api.base_url != "sandbox":
         if credentials is None:

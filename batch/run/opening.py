@@ -21,7 +21,7 @@ import filelock
 
 from batch import __version__
 from batch.config import Rate, Settings, load_settings, parse_rate, read_config
-from batch.errors import RunLocked, UsageError
+from batch.errors import Interrupted, RunLocked, UsageError
 from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, open_ledger
 from batch.model import State
 
@@ -134,6 +134,7 @@ def new_run(
 
     Raises:
         UsageError: the folder holds a ledger, or cannot be written.
+        Interrupted: a signal came while nothing was out.
     """
     folder = run_dir.absolute() if run_dir else _free_folder(Path(settings.report.dir), name)
     run = NewRun(
@@ -153,7 +154,7 @@ def new_run(
         created_at=time.time_ns(),
     )
     ledger = create_ledger(folder, run)
-    with ledger, locked(folder):
+    with ledger, locked(folder), _interruptible(folder, ledger):
         yield OpenRun(folder, ledger, settings, overrides)
 
 
@@ -204,11 +205,27 @@ def existing_run(folder: Path, overrides: Overrides, *, with_secrets: bool) -> I
     Raises:
         UsageError, ConfigError: the run cannot be opened by this program, or a secret is gone.
         RunLocked: another process holds it.
+        Interrupted: a signal came while nothing was out.
     """
-    with open_ledger(folder) as ledger, locked(folder):
+    with open_ledger(folder) as ledger, locked(folder), _interruptible(folder, ledger):
         ((earlier,),) = ledger.read("SELECT overrides FROM run")
         settings = _kept_config(ledger).load(with_secrets=with_secrets)
         yield OpenRun(folder.absolute(), ledger, settings, overrides.over(Overrides(**json.loads(earlier))))
+
+
+@contextmanager
+def _interruptible(folder: Path, ledger: SqliteLedger) -> Iterator[None]:
+    """Say how to go on where a signal comes while nothing is out. (While sending, it drains; see `sending`.)
+
+    Raises:
+        Interrupted: it came.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        finished = ledger.state is State.FINISHED
+        how = f"report {folder}` writes its report" if finished else f"resume {folder}` goes on"
+        raise Interrupted(f"stopped by a signal; nothing is lost: `enroll-batch {how}") from None
 
 
 def campaign_text(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.commands.conftest import Desk, Factory, Said, customers
 
@@ -67,6 +68,39 @@ def test_a_wrong_config_names_the_line(
     assert "written-out" not in said.err
     assert not (desk.folder / "run").exists()
     assert api.calls["enroll"] == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("switches", "said_of_it"), [({"latency": "5"}, 'did you mean "latency_ms"'), ({"seed": "x"}, "seed")]
+)
+def test_a_wrong_switch_of_the_embedded_api_makes_no_run(
+    desk: Desk, command: str, switches: dict[str, str], said_of_it: str
+) -> None:
+    config = desk.config("sandbox", sandbox=switches)
+    said = desk(command, desk.upload(customers([1])), "-c", config, "--run-dir", "run")
+    assert said.code == 2
+    assert said_of_it in one_line(said)
+    assert not Path("run").exists()
+
+
+def test_a_ca_bundle_without_a_certificate_makes_no_run(desk: Desk, sandbox: Factory) -> None:
+    Path("roots.pem").write_text("no certificate")
+    said = desk.run(sandbox(), customers([1]), api={"ca_bundle": "roots.pem"})
+    assert said.code == 2
+    assert "ca_bundle" in one_line(said)
+    assert not Path("run").exists()
+
+
+def test_a_ca_bundle_that_is_gone_later_is_told_and_the_report_is_written(desk: Desk, sandbox: Factory) -> None:
+    api, roots = sandbox(), Path("roots.pem")
+    roots.write_text(trustme.CA().cert_pem.bytes().decode())
+    assert desk.run(api, customers([1, 2]), "--limit", "1", api={"ca_bundle": "roots.pem"}).code == 7
+    roots.write_text("no certificate")
+    said = desk("resume", "run", "--yes")
+    assert said.code == 2
+    assert "ca_bundle" in one_line(said)
+    assert desk.outcomes()["enrolled"] == 1
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(desk: Desk, sandbox: Factory) -> None:

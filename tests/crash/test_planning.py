@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -34,7 +35,10 @@ def rows_planned(run: Path) -> int:
         return int(ledger.execute("SELECT count(*) FROM source_row").fetchone()[0])
 
 
-def test_a_run_that_is_killed_while_planning_is_planned_again(desk: Desk, sandbox: Start) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 7)])
+def test_a_run_that_is_killed_while_planning_is_planned_again(
+    desk: Desk, sandbox: Start, number: signal.Signals, code: int
+) -> None:
     api, run = sandbox(preload=False), desk.folder / "run"
     rows = [f"{customer}," for customer in range(1_000_000, 1_000_000 + ROWS)]
     rows[-1:-1] = [","] * BLANK_ROWS  # which take a while, and nothing else
@@ -42,8 +46,8 @@ def test_a_run_that_is_killed_while_planning_is_planned_again(desk: Desk, sandbo
     config = desk.config(api, campaign=ONE_CYCLE)
     with command(desk, ["run", upload, "-c", config, "--yes", "--run-dir", run]) as process:
         assert wait_until(lambda: rows_planned(run) > 0, process)
-        process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        process.send_signal(number)
+        assert process.wait(60) == code
     assert 0 < rows_planned(run) < ROWS
     assert "planning" in desk("status", run).out
     assert desk("resume", run, "--yes", "--limit", "20").code == 7
@@ -53,6 +57,21 @@ def test_a_run_that_is_killed_while_planning_is_planned_again(desk: Desk, sandbo
     assert (told["rows_read"], told["rows_blank"], told["rows_planned"]) == (ROWS + BLANK_ROWS, BLANK_ROWS, ROWS)
     assert (summary["outcomes"]["enrolled"], summary["outcomes"]["not_sent"]) == (20, ROWS - 20)
     assert len(api.truth()) == 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_report_is_written_names_the_command_that_writes_it(
+    desk: Desk, sandbox: Start, number: signal.Signals
+) -> None:
+    """Fails when sending leaves SIGTERM to the system, which then ends the process without a word."""
+    api = sandbox(preload=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("batch.run.reporting.write_report", lambda *_, **__: os.kill(os.getpid(), number))
+        said = desk.run(api, customers([1]), campaign=ONE_CYCLE)
+    assert said.code == 7
+    assert f"`enroll-batch report {desk.folder / 'run'}`" in said.err
+    assert desk("report", "run").code == 0
+    assert desk.outcomes() == {"enrolled": 1}
 
 
 class Died(BaseException):
