@@ -179,7 +179,7 @@ class Desk:
 
 def without_setup(line: str) -> str:
     """Return a command line of the README without the making of the virtual environment that we are in."""
-    parts = [part for part in line.split(" && ") if "-m venv" not in part and "pip install" not in part]
+    parts = [part for part in line.split(" && ") if not re.search("-m venv|activate|pip install", part)]
     return " && ".join(parts).replace(".venv/bin/", "")
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from batch.capillary.codes import Reason
 from batch.capillary.registry import CODES, SERVER_FAULT, STATUSES, UNDOCUMENTED, Code
+from batch.capillary.standing import Found
 from batch.model import GROUP_OF, Group, Outcome, Speaks, StopReason
 
 WHOSE: Final = {
@@ -33,6 +34,8 @@ class OutcomeNote:
     advice: str
 
 
+_AGAIN: Final = "`resume` the run if it is unfinished, else `rerun` it"
+
 _NOTES: Final = {
     Outcome.ENROLLED: ("The customer is enrolled by this run.", "Nothing to do."),
     Outcome.UNENROLLED: ("The customer is unenrolled by this run.", "Nothing to do."),
@@ -43,7 +46,7 @@ _NOTES: Final = {
     ),
     Outcome.VALUE_NOT_APPLIED: (
         "The customer was enrolled before, so the balance or reset that the row asks for is not set.",
-        "Unenroll the customer, then send the row again; or leave it.",
+        "Leave it; or unenroll the customer and send the row again, which loses the rewards due in the current cycle.",
     ),
     Outcome.INVALID_USER: (
         "The API knows no such customer.",
@@ -71,25 +74,25 @@ _NOTES: Final = {
     ),
     Outcome.RATE_LIMITED: (
         "The API asked to wait, and the run could not wait longer. Nothing was applied.",
-        "Rerun later, or with a lower rate.",
+        f"Later, or with a lower rate: {_AGAIN}.",
     ),
     Outcome.SERVER_ERROR: (
         "The API could not take the request, to the last attempt. Nothing was applied.",
-        "Rerun later.",
+        f"Later: {_AGAIN}.",
     ),
     Outcome.UNREACHABLE: (
         "No connection to the API could be opened, to the last attempt. Nothing was applied.",
-        "Check network, proxy and api.base_url; then rerun.",
+        f"Check network, proxy and api.base_url; then {_AGAIN}.",
     ),
     Outcome.IN_DOUBT: (
         "The request may have been applied: no readable answer came after it may have left.",
-        "Rerun: a resend shows what became of it. With a balance, a reset or an unenroll, look the customer up first.",
+        "`verify` the run: that asks the API what became of it. A `rerun` then sends what is still open.",
     ),
     Outcome.UNRECOGNISED: (
         "The API gave an answer that nobody has documented for this action.",
         "Read the error message; check api.base_url, path_prefix and version; then ask Capillary support.",
     ),
-    Outcome.NOT_SENT: ("Nothing was sent, because the run stopped before.", "Resume the run, or rerun it."),
+    Outcome.NOT_SENT: ("Nothing was sent, because the run stopped before.", f"{_AGAIN[0].upper()}{_AGAIN[1:]}."),
 }
 
 OUTCOMES: Final[dict[Outcome, OutcomeNote]] = {
@@ -99,18 +102,28 @@ OUTCOMES: Final[dict[Outcome, OutcomeNote]] = {
 
 REASONS: Final[dict[tuple[Outcome, str], str]] = {
     (Outcome.ENROLLED, Reason.WITH_WARNINGS): "Enrolled; read the warning beside it.",
+    (Outcome.ENROLLED, Reason.CONFIRMED_BY_RETRY): (
+        "Nothing to do: an answer of the API was lost, and a second try found the customer enrolled."
+    ),
+    (Outcome.ENROLLED, Found.CONFIRMED_BY_API): (
+        "Nothing to do: an answer of the API was lost, and the API shows the customer as enrolled."
+    ),
     (Outcome.UNENROLLED, Reason.WITH_WARNINGS): "Unenrolled; read the warning beside it.",
     (Outcome.IN_DOUBT, Reason.ENROLLED_VALUE_UNKNOWN): (
-        "The customer is enrolled; look up whether the balance or reset is set. If not, unenroll and send it again."
+        "The customer is enrolled; look up whether the balance or reset is set. If not, leave it; or unenroll and send "
+        "it again, which loses the rewards due in the current cycle."
     ),
     (Outcome.NOT_SENT, "quarantined_period"): (
-        "This cycle was refused several times in a row. Correct its name, then run failed.csv with it."
+        "This cycle was refused several times in a row. Correct its name, in the config and `rerun` with it, or in "
+        "failed.csv and run that."
     ),
     (Outcome.NOT_SENT, "quarantined_target"): (
-        "This target was refused several times in a row. Correct the config, then run failed.csv with it."
+        "This target was refused several times in a row. Correct it, in the config and `rerun` with it, or in "
+        "failed.csv and run that."
     ),
     (Outcome.NOT_SENT, "quarantined_group"): (
-        "This target group was refused several times in a row. Correct the config, then run failed.csv with it."
+        "This target group was refused several times in a row. Correct it, in the config and `rerun` with it, or in "
+        "failed.csv and run that."
     ),
     (Outcome.NOT_SENT, StopReason.CANARY): "The canary is done. Look at how it went, then resume the run.",
     (Outcome.NOT_SENT, "deadline"): "The time was up. Resume the run.",

@@ -181,10 +181,18 @@ class RejectedTable:
             found.column,
             found.value,
             found.problem.value,
-            found.hint,
+            found.hint + self._other_place(row),
             row.duplicate_of_row,
             *self._others.values(row.input_no, row.cells),
         ]
+
+    def _other_place(self, row: RejectedRow) -> str:
+        """Say where the other row stands, unless it stands in the same file and sheet."""
+        if row.duplicate_of_row is None or row.duplicate_of_input in {None, row.input_no}:
+            return ""
+        path, sheet = self._files[row.duplicate_of_input]
+        where = f'{path}, sheet "{sheet}"' if sheet else path
+        return f"; row {row.duplicate_of_row} stands in {where}"
 
 
 def utc_text(at: int | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from batch.model import StopReason
 from batch.report.reconcile import OUTCOME_FILES
 from batch.report.words import counted, next_steps, outcome_text, rejected_counts, share_text, verdict
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 WIDTH = 80
 
 
+_TOLD = {StopReason.SIGNAL, StopReason.LIMIT, StopReason.DECLINED, StopReason.CANARY}
+"""Stops that the verdict says all about."""
+
+
 def closing_table(accounts: Accounts, folder: Path, advise: Advise) -> list[str]:
     """Return the lines that end a run: verdict, accounts, outcomes with advice, files, what to do next."""
     run = accounts.run
     lines = [f"Run {run.run_id}", *_wrapped(verdict(accounts), indent=2)]
-    if run.stop_text:
+    if run.stop_text and run.stop_reason not in _TOLD:
         lines += _wrapped(run.stop_text, indent=2)
     lines += ["", *_account_lines(accounts), "", *_outcome_lines(accounts, advise), "", *_file_lines(accounts, folder)]
     steps = next_steps(accounts, folder)
@@ -77,5 +82,7 @@ def _file_lines(accounts: Accounts, folder: Path) -> list[str]:
         "reconciliation.xlsx",
         *(["annotated.xlsx"] if accounts.is_annotated else []),
         "summary.json",
+        "summary.md",
+        "run.log",
     ]
     return lines + _wrapped(", ".join(others), indent=2)

@@ -100,7 +100,12 @@ class Timeline:
     @property
     def busiest_per_s(self) -> float:
         """Attempts per second in the busiest stretch."""
-        return max((stretch.attempts for stretch in self.stretches), default=0) / self.width_s
+        return self.busiest_count / self.width_s
+
+    @property
+    def busiest_count(self) -> int:
+        """Attempts in the busiest stretch."""
+        return max((stretch.attempts for stretch in self.stretches), default=0)
 
 
 def draw_timeline(

@@ -196,8 +196,9 @@ def rate_text(per_s: float) -> str:
 
 def over_time_text(accounts: Accounts, timeline: Timeline) -> str:
     """Return how the run went over time, in a few sentences."""
-    attempts, busiest = counted(accounts.tallies.attempts, "attempt"), rate_text(timeline.busiest_per_s)
-    text = [f"{attempts} in {duration_text(accounts.duration_s)} of sending; {busiest} at most."]
+    attempts = counted(accounts.tallies.attempts, "attempt")
+    busiest = f"{timeline.busiest_count:,} in the busiest {duration_text(timeline.width_s)}"
+    text = [f"{attempts} in {duration_text(accounts.duration_s)} of sending, {busiest}."]
     if timeline.set_per_s is not None and timeline.least_allowed_per_s is not None:
         lowered = timeline.least_allowed_per_s < timeline.set_per_s
         until = f", lowered to {rate_text(timeline.least_allowed_per_s)} for a while" if lowered else ""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from batch.commands import cli
 from tests.conftest import RunningSandbox
+
+if TYPE_CHECKING:
+    from batch.sandbox.state import Enrolment
 
 
 @dataclass(frozen=True)
@@ -112,20 +114,51 @@ def customers(ids: Sequence[int]) -> str:
 Factory = Callable[..., RunningSandbox]
 
 
-def check_against_the_truth(desk: Desk, api: RunningSandbox) -> None:
-    """Compare the report with what the API knows: nothing is told that did not happen, nothing applied is denied."""
-    changed = api.truth()
-    effects = Counter({(str(p.customer), p.period): e.enrolls + e.unenrolls for p, e in changed.items()})
-    enrolled = {(str(customer), period) for customer, period in api.enrolled()}
-    for row in desk.rows("succeeded.csv"):
-        key = (row["customer_id"], row["period_name"])
-        if row["outcome"] == "enrolled":
-            assert key in enrolled
-            assert effects[key] >= 1
-        else:
-            assert not any(customer == row["customer_id"] for customer, _ in enrolled)
-    for name in ("invalid_user.csv", "failed.csv"):
-        for row in desk.rows(name):
-            if row["outcome"] not in {"in_doubt", "value_not_applied"}:
-                assert effects[row["customer_id"], row["period_name"]] == 0
+OUTCOME_FILES = "succeeded.csv", "already_enrolled.csv", "invalid_user.csv", "failed.csv"
+SURE = {"", "with_warnings"}
+"""Reasons of an `enrolled` that the API itself has answered, so that this run has done it."""
+
+
+def check_against_the_truth(desk: Desk, api: RunningSandbox, earlier: Sequence[Desk] = ()) -> None:
+    """Compare the report with what the API knows: nothing is told that did not happen, nothing applied is denied.
+
+    Both ways and exactly: each place that calls have changed stands in the report as changed (by this run or by one
+    of `earlier`) or as in doubt, once for each time that it was changed.
+    """
+    told = {_place(row): row for name in OUTCOME_FILES for row in desk.rows(name)}
+    before = {_place(row) for desk in earlier for name in OUTCOME_FILES for row in desk.rows(name)}
+    truth = {(str(p.group), str(p.target), str(p.customer), p.period): e for p, e in api.truth().items()}
+    for place, row in told.items():
+        if place not in before:
+            _check_one(row, place, truth)
+    changed = {place[:3] for place, row in told.items() if row["outcome"] in {"unenrolled", "in_doubt"}}
+    for place, enrolment in truth.items():
+        assert place in told or place in before or place[:3] in changed, ("applied, but not told", place, enrolment)
     assert api.overlaps == 0
+
+
+def _place(row: dict[str, str]) -> tuple[str, str, str, str]:
+    return row["target_group_id"], row["target_id"], row["customer_id"], row["period_name"]
+
+
+def _check_one(
+    row: dict[str, str], place: tuple[str, str, str, str], truth: dict[tuple[str, str, str, str], Enrolment]
+) -> None:
+    now = truth.get(place)
+    effects = now.enrolls + now.unenrolls if now else 0
+    match row["outcome"]:
+        case "enrolled" if row["reason"] in SURE:
+            assert now is not None, row
+            assert now.enrolled, row
+            assert effects == 1, (row, now)
+            assert row["initial_balance"] in {"", str(now.balance)}, (row, now)
+        case "enrolled":  # an answer was lost; it may have said that somebody else had enrolled the customer before
+            assert effects <= 1, (row, now)
+        case "unenrolled":
+            of_customer = [each for other, each in truth.items() if other[:3] == place[:3]]
+            assert of_customer, row
+            assert all(each.unenrolls == 1 and not each.enrolled for each in of_customer), row
+        case "in_doubt":
+            assert effects <= 1, (row, now)
+        case _:
+            assert effects == 0, (row, now)
