@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import sys
@@ -42,6 +43,14 @@ class InOrder(click.Group):
         """Return the names in the order of their definition."""
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; a name mistyped brings the nearest one."""
+        if args[0] not in self.commands and (near := difflib.get_close_matches(args[0], self.commands, 1)):
+            ctx.fail(f'there is no command "{args[0]}"; did you mean "{near[0]}"?')
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=InOrder, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="enroll-batch")
@@ -71,8 +80,15 @@ def _exit_code() -> int:
     except EnrollBatchError as error:
         click.echo(f"Error: {error.text}", err=True)
         return error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return 2
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "enroll-batch"
+        click.echo(
+            f"Error: {path}: {error.format_message().rstrip('.')}; `{path} --help` shows what it takes", err=True
+        )
         return 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped before a run began; nothing was sent.", err=True)

@@ -10,12 +10,14 @@ import json
 import math
 import os
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import filelock
+
 from batch.capillary import advice
-from batch.errors import ConfigError, EnrollBatchError, UsageError
+from batch.errors import ConfigError, EnrollBatchError, RunLocked, UsageError
 from batch.ledger.earlier_runs import EarlierLedgers
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
@@ -27,11 +29,17 @@ from batch.run.opening import KeptConfig, Overrides
 from batch.sending.pace_file import state_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batch.config import Settings
     from batch.report.reconcile import Accounts
 
 MASK_KEY = "mask.key"
 """The key of the masks, in the user's state folder: so a customer has the same mask in every report."""
+
+_LOCK_NAME = ".report.lock"
+_PATIENCE_S = 600
+"""Source: our choice; the report of a million requests takes a minute or two."""
 
 _LEAST_KEY = 16
 """Bytes; a file that another process is just making is empty."""
@@ -42,9 +50,10 @@ def report(folder: Path) -> Accounts:
 
     Raises:
         LedgerFailed: the ledger is damaged or cannot be read; the files are left as they are.
+        RunLocked: another process has been writing this report for a long time.
         EnrollBatchError: a file cannot be written.
     """
-    with LedgerReader(folder / LEDGER_NAME) as reader:
+    with _alone(folder), LedgerReader(folder / LEDGER_NAME) as reader:
         reader.check_integrity()
         path, text, working_dir, kept = reader.kept_config()
         overrides = Overrides(**json.loads(kept))
@@ -57,6 +66,29 @@ def report(folder: Path) -> Accounts:
             return write_report(
                 folder, reader, advice, set_per_s=_set_per_s(settings, overrides), mask=mask, earlier=earlier
             )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for another process that writes this report; so all files are of one moment, and none is half of each."""
+    if not (folder / LEDGER_NAME).is_file():  # the reader says so
+        yield
+        return
+    lock = filelock.FileLock(folder / _LOCK_NAME, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=_PATIENCE_S)
+    except filelock.Timeout as error:
+        raise RunLocked(
+            f"{folder}: another process is writing this report; write it again when that is done"
+        ) from error
+    except OSError as error:
+        raise EnrollBatchError(
+            f"{folder}: cannot be written ({error.strerror}); copy the folder to where it can be, and report there"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def closing_lines(folder: Path, accounts: Accounts) -> list[str]:

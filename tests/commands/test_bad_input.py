@@ -209,7 +209,7 @@ def test_rows_above_a_second_header_do_not_vanish(desk: Desk, sandbox: Factory) 
 def test_ids_above_the_header_do_not_vanish_and_titles_may_stand_there(desk: Desk, sandbox: Factory) -> None:
     said = desk.run(sandbox(), "345651201\n345651202\ncustomer_id\n345651203\n")
     assert said.code == 3
-    assert "row 1, above the header in row 3, holds data" in one_line(said)
+    assert "row 1, above the header in row 3, has a number" in one_line(said)
     assert desk.run(sandbox(), "Enrolments of May 2026\n\ncustomer_id\n345651203\n").code == 0
 
 
@@ -227,3 +227,19 @@ def test_a_cycle_repeated_in_a_contradicted_row_keeps_the_accounts_balanced(desk
     )
     assert said.code == 3
     assert desk.summary()["requests"] == {"expanded": 3, "duplicates": 0, "contradicted": 3, "unique": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said_of_it"),
+    [
+        (["run"], "enroll-batch run: Missing argument 'INPUT...'; `enroll-batch run --help`"),
+        (["run", "x.csv"], "Missing option '-c'"),
+        (["resum", "x"], 'did you mean "resume"?'),
+        (["frobnicate"], "No such command 'frobnicate'; `enroll-batch --help`"),
+        (["run", "x.csv", "-c", "x", "--limit", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(desk: Desk, arguments: list[str], said_of_it: str) -> None:
+    said = desk(*arguments)
+    assert said.code == 2
+    assert said_of_it in one_line(said)

@@ -21,7 +21,9 @@ def test_enrolled_already_enrolled_and_invalid_user(desk: Desk, sandbox: Factory
 
 
 def test_nothing_but_successes_and_already_enrolled_exits_with_0(desk: Desk, sandbox: Factory) -> None:
-    assert desk.run(sandbox(), customers([1, 7])).code == 0
+    api = sandbox()
+    assert desk.run(api, customers([1, 7])).code == 0
+    check_against_the_truth(desk, api)
 
 
 @pytest.mark.parametrize("status", ["200", "400", "404", "409"])
@@ -39,6 +41,7 @@ def test_both_versions_and_both_forms_of_the_url(desk: Desk, sandbox: Factory, v
     api = sandbox()
     desk.run(api, customers([1]), api={"base_url": api.url, "version": version, "path_prefix": prefix})
     assert desk.outcomes() == {"enrolled": 2}
+    check_against_the_truth(desk, api)
 
 
 def test_unenrolled_is_one_request_a_customer(desk: Desk, sandbox: Factory) -> None:
@@ -63,6 +66,7 @@ def test_a_streak_takes_one_request_without_a_period(desk: Desk, sandbox: Factor
     desk.run(api, "customer_id,reset_streak_status\n1,yes\n2,\n", campaign=campaign)
     assert desk.outcomes() == {"enrolled": 2}
     assert api.enrolled() == {(1, ""), (2, "")}
+    check_against_the_truth(desk, api)
 
 
 def test_zero_is_a_balance_and_blank_is_none(desk: Desk, sandbox: Factory) -> None:
@@ -73,6 +77,7 @@ def test_zero_is_a_balance_and_blank_is_none(desk: Desk, sandbox: Factory) -> No
     desk.run(api, upload)
     balances = {place.customer: enrolment.balance for place, enrolment in api.truth().items()}
     assert balances == {11: 0, 61: 120, 1: 30}
+    check_against_the_truth(desk, api)
 
 
 def test_a_balance_for_somebody_enrolled_already_is_value_not_applied(desk: Desk, sandbox: Factory) -> None:
@@ -81,6 +86,7 @@ def test_a_balance_for_somebody_enrolled_already_is_value_not_applied(desk: Desk
     assert said.code == 4
     assert desk.outcomes() == {"enrolled": 1, "value_not_applied": 1}
     assert [row["customer_id"] for row in desk.rows("failed.csv")] == ["7"]
+    check_against_the_truth(desk, api)
 
 
 def test_a_refused_record_is_invalid_input(desk: Desk, sandbox: Factory) -> None:
@@ -106,6 +112,7 @@ def test_an_org_column_means_other_and_a_foreign_org_is_scope_refused(desk: Desk
     assert said.code == 4
     assert desk.outcomes() == {"enrolled": 2, "scope_refused": 1}
     assert {(place.org, place.customer) for place in api.truth()} == {(50672, 1), (50673, 3)}
+    check_against_the_truth(desk, api)
 
 
 def test_a_scope_refused_every_time_stops_the_run(desk: Desk, sandbox: Factory) -> None:
@@ -115,6 +122,7 @@ def test_a_scope_refused_every_time_stops_the_run(desk: Desk, sandbox: Factory) 
     assert api.calls["enroll"] == 3
     assert desk.outcomes() == {"scope_refused": 3, "not_sent": 97}
     assert "310144" in said.out
+    check_against_the_truth(desk, api)
 
 
 def test_denied_access_stops_the_run_and_a_resume_sends_everything(desk: Desk, sandbox: Factory) -> None:
@@ -196,6 +204,7 @@ def test_doubt_that_no_attempt_resolves_stays(desk: Desk, sandbox: Factory) -> N
     api.inject(2, ["error_500"] * 3)
     assert desk.run(api, customers([1, 2, 3]), campaign=ONE_CYCLE).code == 5
     assert desk.outcomes() == {"enrolled": 2, "in_doubt": 1}
+    check_against_the_truth(desk, api)
 
 
 @pytest.mark.parametrize("fault", ["error_400", "undocumented_code", "redirect"])
@@ -217,6 +226,7 @@ def test_warnings_beside_a_success_are_reported(desk: Desk, sandbox: Factory) ->
     (row,) = desk.rows("succeeded.csv")
     assert row["outcome"] == "enrolled"
     assert row["error_message"]
+    check_against_the_truth(desk, api)
 
 
 def test_an_unreachable_api_ends_with_7_and_sends_nothing(desk: Desk) -> None:
@@ -244,6 +254,7 @@ def test_wrong_oauth_credentials_stop_before_anything_is_sent(desk: Desk, sandbo
     assert api.calls["enroll"] == 0
     assert set(desk.outcomes()) == {"not_sent"}
     assert "hunter2" not in said.out + said.err
+    check_against_the_truth(desk, api)
 
 
 def test_a_wrong_basic_password_shows_with_the_first_calls(desk: Desk, sandbox: Factory) -> None:
@@ -254,6 +265,7 @@ def test_a_wrong_basic_password_shows_with_the_first_calls(desk: Desk, sandbox: 
     assert api.calls["enroll"] == 3
     assert api.truth() == {}
     assert set(desk.outcomes()) == {"access_refused", "not_sent"}
+    check_against_the_truth(desk, api)
 
 
 def test_basic_authentication_by_password_or_by_its_md5(desk: Desk, sandbox: Factory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filelock
 import openpyxl
 
 from tests.commands.conftest import Desk, Factory, customers
@@ -25,6 +26,18 @@ def test_who_enrolled_is_found_in_the_ledgers_of_earlier_runs(desk: Desk, sandbo
     desk("report", "run")
     found = {row["customer_id"]: (row["provenance"], row["earlier_run"]) for row in desk.rows("already_enrolled.csv")}
     assert found == {"1": ("earlier_run", "run"), "7": ("before_us", "")}
+
+
+def test_one_report_is_written_at_a_time(desk: Desk, sandbox: Factory) -> None:
+    desk.run(sandbox(), customers([1]), campaign=ONE_CYCLE)
+    desk.monkeypatch.setattr("batch.run.reporting._PATIENCE_S", 0)
+    before = (desk.folder / "run" / "succeeded.csv").stat().st_mtime_ns
+    with filelock.FileLock(desk.folder / "run" / ".report.lock"):
+        said = desk("report", "run")
+    assert said.code == 8
+    assert "another process is writing this report" in said.err
+    assert (desk.folder / "run" / "succeeded.csv").stat().st_mtime_ns == before
+    assert desk("report", "run").code == 0
 
 
 def test_an_answer_lost_by_this_run_is_its_own(desk: Desk, sandbox: Factory) -> None:

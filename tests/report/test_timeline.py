@@ -155,8 +155,8 @@ def test_how_it_went_is_told_in_sentences() -> None:
     ]  # fmt: skip
     drawn = timeline_of(*events, activity=(sent(1, None, 1, pushed_back=1),), set_per_s=100 / 60)
     assert over_time_text(accounts_of(ALL_DONE), drawn) == (
-        "1,250 attempts in 30.0 s of sending, 1 in the busiest 0.1 s. Allowed: 100 per minute, lowered to 60 per minute "
-        "for a while. The API refused 1 attempt by 429 or 503. Nothing might start for 3.0 s in all (1 hold). "
+        "1,250 attempts in 30.0 s of sending, 1 in the busiest 0.1 s. Allowed: 100 per minute, lowered to 60 per "
+        "minute for a while. The API refused 1 attempt by 429 or 503. Nothing might start for 3.0 s in all (1 hold). "
         "The allowed rate changed 1 time."
     )
 
