@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -47,11 +46,6 @@ class BasicAuth:
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
         return (self.password_md5,)
-
-    @classmethod
-    def from_password(cls, till: str, password: str) -> BasicAuth:
-        """Return the credentials for a password as a person types it."""
-        return cls(till, hashlib.md5(password.encode(), usedforsecurity=False).hexdigest())
 
     @property
     def header(self) -> dict[str, str]:

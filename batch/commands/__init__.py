@@ -1,1 +1,1 @@
-"""One small module a command: arguments, then run.py, then words and an exit code."""
+"""One small module a command: arguments, then the room `run`, then words and an exit code."""

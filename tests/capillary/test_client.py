@@ -21,7 +21,7 @@ from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Reply, Scope,
 from tests.capillary import faults
 
 T = TypeVar("T")
-BASIC = BasicAuth.from_password("store.server", "server123")
+BASIC = BasicAuth("store.server", "8a16a6b70505eb1f1ff7cdc0cd5559a7")
 OAUTH = OAuth("the-key", "the-secret")
 MILESTONE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)
 STREAK = Scope(Action.ENROLL, Kind.STREAK, None, 29463, 5512)
@@ -437,7 +437,7 @@ def test_no_secret_shows_when_client_and_credentials_are_printed() -> None:
 
 def test_what_an_api_says_is_shown_without_our_credentials() -> None:
     address = Address("http://127.0.0.1:9", "", "v3.1", 1, 1, None, None)
-    basic = BasicAuth.from_password("store.server", "server123")
+    basic = BasicAuth("store.server", "8a16a6b70505eb1f1ff7cdc0cd5559a7")
     client = CapillaryClient(address, basic, 1)
     said = client.without_secrets(f"no route for {basic.header['Authorization']} {basic.password_md5} 345651201")
     assert said == "no route for Basic *** *** 345651201"
