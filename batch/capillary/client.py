@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
@@ -109,6 +109,21 @@ class CapillaryClient:
         )
         headers = _READ_HEADERS | _scope_headers(version, scope.org_id) | access
         return await self._exchange(worker, httpx.Request("GET", url, headers=headers), _STANDING_LIMIT)
+
+    async def read(
+        self, worker: int, path: str, query: Mapping[str, str], *, prefixed: bool = True
+    ) -> Reply | NoAnswer:
+        """Read what belongs to no request, in our own organisation; no page documents these reads for another one.
+
+        `prefixed` False: not below `path_prefix`, as for look-ups. Over the same connection, and with the same
+        exceptions, as `send`.
+        """
+        access = await self._access_of(worker)
+        if isinstance(access, NoAnswer):
+            return access
+        url = self._url(path) if prefixed else httpx.URL(f"{self._base}/{path}")
+        request = httpx.Request("GET", url.copy_merge_params(dict(query)), headers=_READ_HEADERS | access)
+        return await self._exchange(worker, request, _STANDING_LIMIT)
 
     async def renew_token(self, worker: int) -> bool:
         """Replace the token that `worker` last sent with; False when there is none to replace (Basic).
