@@ -4,12 +4,11 @@
     +-- UsageError              2   a wrong command line
     |   +-- ConfigError         2   a wrong config file or an unset secret
     +-- InputRefused            3   the upload cannot be used; nothing was sent
-    +-- ApiSilent               7   the API does not answer; `resume` goes on
+    +-- ApiSilent               7   the API does not answer a question before anything is sent
     +-- Interrupted             7   Ctrl-C or SIGTERM while nothing was out
     +-- RunLocked               8   another process sends this run
     +-- AccessRefused          10   the API refuses our credentials or scope for the whole run
     +-- LedgerFailed            1   the ledger cannot be read or written
-        +-- AccountsUnbalanced 11   the ledger contradicts itself
 
 Row problems and outcomes are data, not exceptions. `text` is the line that a person reads: what, where, what to do.
 """
@@ -60,7 +59,7 @@ class InputRefused(EnrollBatchError):
 
 
 class ApiSilent(EnrollBatchError):
-    """The API does not answer, and the run could not wait longer."""
+    """The API does not answer what has to be known before anything is sent."""
 
     exit_code = 7
 
@@ -85,9 +84,3 @@ class AccessRefused(EnrollBatchError):
 
 class LedgerFailed(EnrollBatchError):
     """The ledger cannot be read or written, so nothing more may leave."""
-
-
-class AccountsUnbalanced(LedgerFailed):
-    """The ledger contradicts itself."""
-
-    exit_code = 11

@@ -1,0 +1,101 @@
+"""What the API's cycles mean for a plan: which of them a config's `cycles: api` names, and what is wrong with others.
+
+Pure: what the API said, and today's date, are arguments.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch.capillary.target_groups import Cycle
+    from batch.run.asking import GroupFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenCycles:
+    """Names of cycles, by their first day; `note` says which were left out, empty for none."""
+
+    names: tuple[str, ...]
+    note: str = ""
+
+
+def choose_cycles(facts: GroupFacts, expand: str, today: dt.date) -> ChosenCycles:
+    """Return the cycles that `expand` (each, first, current) takes of those that are active and not over.
+
+    Raises:
+        ConfigError: there is none, or more than one is current.
+    """
+    group = facts.target_group_id
+    if facts.refused:
+        raise ConfigError(f"campaign.cycles: api: {facts.refused}")
+    usable = [cycle for cycle in facts.cycles if cycle.is_active and not cycle.is_over(today)]
+    left_out = [cycle.name for cycle in facts.cycles if cycle not in usable]
+    if not usable:
+        raise ConfigError(f"campaign.cycles: api: no cycle of target group {group} is running or to come")
+    chosen = usable
+    if expand == "first":
+        chosen = usable[:1]
+    elif expand == "current":
+        chosen = [cycle for cycle in usable if cycle.is_running(today)]
+        if not chosen:
+            raise ConfigError(
+                f"campaign.expand: current: no cycle of target group {group} is running today; {usable[0].name} "
+                f"begins on {usable[0].start}"
+            )
+        if len(chosen) > 1:
+            names = ", ".join(cycle.name for cycle in chosen)
+            raise ConfigError(f"campaign.expand: current: several cycles are running today: {names}; list one of them")
+    note = f"left out, because they are over or not active: {', '.join(left_out)}" if left_out else ""
+    return ChosenCycles(tuple(cycle.name for cycle in chosen), note)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line about what is planned, as the API knows it."""
+
+    is_good: bool
+    text: str
+
+
+def check_cycles(facts: GroupFacts, names: Iterable[str], today: dt.date) -> list[Finding]:
+    """Return what the API says of these cycles of a group: unknown, over, not active, to come, running."""
+    known = {cycle.name: cycle for cycle in facts.cycles}
+    return [_finding(name, known.get(name), list(known), today) for name in names]
+
+
+def check_targets(facts: GroupFacts, target_ids: Iterable[int]) -> list[Finding]:
+    """Return what the API says of these targets of a group."""
+    known = {target.target_id: target for target in facts.targets}
+    found = []
+    for target_id in target_ids:
+        where = f"target {target_id} of group {facts.target_group_id}"
+        if target_id not in known:
+            others = ", ".join(map(str, known)) or "none"
+            found.append(Finding(is_good=False, text=f"{where} does not exist; the group has: {others}"))
+        elif not known[target_id].is_active:
+            found.append(Finding(is_good=False, text=f"{where} is not active"))
+        else:
+            found.append(Finding(is_good=True, text=f"{where} is active"))
+    return found
+
+
+def _finding(name: str, cycle: Cycle | None, known: list[str], today: dt.date) -> Finding:
+    if cycle is None:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        return Finding(is_good=False, text=f'cycle "{name}": the target group has no such cycle{hint}')
+    if not cycle.is_active:
+        return Finding(is_good=False, text=f'cycle "{name}" is not active')
+    if cycle.is_over(today):
+        return Finding(is_good=False, text=f'cycle "{name}" is over since {cycle.end}')
+    if cycle.is_running(today):
+        return Finding(is_good=True, text=f'cycle "{name}" is running, until {cycle.end}')
+    return Finding(is_good=True, text=f'cycle "{name}" begins on {cycle.start}')
