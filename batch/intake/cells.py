@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from batch.intake.raw_cells import BLANKS, EXACT_BELOW, IGNORABLE, Unreadable, cell_text, is_blank_cell, quoted
+from batch.intake.raw_cells import BLANKS, EXACT_BELOW, IGNORABLE, LOST, Unreadable, cell_text, is_blank_cell, quoted
 from batch.intake.spellings import NO, YES, is_error_text
 from batch.model import Action, Cell, Problem
 
@@ -229,6 +229,8 @@ def read_name(cell: Cell) -> str | Fault:
         name = cell.strip(BLANKS)
         if not name:
             return Fault(Problem.MISSING, "is blank; write the name of the cycle")
+        if LOST in name:
+            return Fault(Problem.AMBIGUOUS, _LOST_HINT.format(quoted(name)))
         return _error_fault(name) if is_error_text(name) else name
     if isinstance(cell, Unreadable):
         return Fault(cell.problem, cell.hint)
@@ -242,6 +244,8 @@ def read_name(cell: Cell) -> str | Fault:
         f"{quoted(cell_text(cell))} is stored as {stored}; format the column as text and write the name again",
     )
 
+
+_LOST_HINT = "{} holds a character that was lost when the file was made (\ufffd); write the name again"
 
 _ACTIONS = {
     "enroll": Action.ENROLL,

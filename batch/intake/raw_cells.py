@@ -24,6 +24,18 @@ EXACT_BELOW = 10**15
 """Spreadsheet programs keep 15 digits of a number. Source: Microsoft, Excel specifications and limits."""
 
 
+LOST = "\ufffd"
+"""The sign that programs write for a character that they could not read."""
+
+
+def whole(text: str) -> str:
+    """Return `text` with halves of a character put together, and LOST for NUL and for a half that stands alone.
+
+    Such a cell holds no text that anybody could have typed, and neither our files nor the API could carry it.
+    """
+    return text.replace("\0", LOST).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 class Unreadable(str):
     """A cell whose value the file does not hold for certain: an error, a formula never computed, a merged cell.
 
@@ -46,6 +58,11 @@ class Unreadable(str):
 def quoted(text: str, most: int = 60) -> str:
     """Return `text` in double quotes for a message, cut after `most` characters."""
     return f'"{text}"' if len(text) <= most else f'"{text[:most]}…"'
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are: "1 cell", "12 cells"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def cell_text(cell: Cell) -> str:

@@ -20,7 +20,15 @@ from batch.intake.formats.grid import refuse_wide
 from batch.intake.formats.ods import open_ods
 from batch.intake.formats.text import open_text
 from batch.intake.formats.xlsx import open_xlsx
-from batch.intake.headers import HEADER_WITHIN, OWN_REPORT, is_own_report, known_names, named_columns
+from batch.intake.headers import (
+    HEADER_WITHIN,
+    OWN_REPORT,
+    customer_columns,
+    header_key,
+    is_own_report,
+    known_names,
+    named_columns,
+)
 from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row, quoted
 from batch.intake.sheet_choice import choose_sheets
 from batch.model import SourceRow
@@ -57,7 +65,9 @@ class ReadRules:
 class Table:
     """The table of one file or sheet, open for reading; a context manager."""
 
-    def __init__(self, path: Path, grid: Grid, header: SourceRow, close: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, grid: Grid, header: SourceRow, header_names: Sequence[str], close: Callable[[], None]
+    ) -> None:
         columns = _texts(header)
         refuse_wide(path.name, grid.sheet, len(columns))
         for cell in header.cells:
@@ -74,6 +84,9 @@ class Table:
         self.is_own_report = is_own_report(columns)
         self._is_guarded = self.is_own_report and grid.width is None
         self.columns = tuple(map(_unguarded, columns) if self._is_guarded else columns)
+        self._header_texts = frozenset(column for column in columns if column and not column.isdigit())
+        self._named = named_columns(columns, header_names)
+        self._customer = next(iter(customer_columns(columns, header_names)), 0)
         self._may_be_cut = self.is_own_report and grid.width is not None
         self._grid = grid
         self._close = close
@@ -85,6 +98,7 @@ class Table:
         Raises: InputRefused where the file cannot be read to its end.
         """
         expected, width, is_guarded = self.header_row + 1, self._grid.width, self._is_guarded
+        customer, header_texts = self._customer, self._header_texts
         for row in self._grid.rows():
             number, cells = row.row, row.cells
             if number < expected or is_blank_row(cells):
@@ -98,12 +112,26 @@ class Table:
                     f'{self.path.name}, sheet "{self.sheet}": a sheet of a report shows at most {OWN_SHEET_ROWS} '
                     "requests; give the CSV files beside it instead"
                 )
+            if len(cells) > customer and cells[customer] in header_texts:
+                self._refuse_another_header(row)
             if width is not None and len(cells) < width:
                 yield SourceRow(number, cells + (None,) * (width - len(cells)))
             elif is_guarded:
                 yield SourceRow(number, tuple(map(_unguarded, cells)), row.line)
             else:
                 yield row
+
+    def _refuse_another_header(self, row: SourceRow) -> None:
+        """Refuse the header of another table, whose columns stand in another order; a mere repeat is a row problem."""
+        keys = [header_key(text) for text in _texts(row)]
+        ours = [header_key(text) for text in self.columns]
+        if ours[self._customer] not in keys:
+            return
+        if any(keys[index : index + 1] != ours[index : index + 1] for index in self._named):
+            raise InputRefused(
+                f"{_where(self.path, self.sheet)}: row {row.row} is the header of another table, whose columns stand "
+                "in another order; keep one table in a file"
+            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -118,31 +146,15 @@ class Table:
         self.close()
 
 
-def open_table(path: Path, rules: ReadRules) -> Table:
-    """Open the one table of a file.
-
-    Raises: InputRefused where there is no such file, or it cannot be read exactly; the text says why and what to do.
-    """
-    tables = open_tables(path, rules)
-    table = next(tables)
-    second = next(tables, None)
-    if second is None:
-        return table
-    table.close()
-    second.close()
-    names = f"{quoted(str(table.sheet))} and {quoted(str(second.sheet))}"
-    raise InputRefused(f"{path.name}: several sheets hold requests: {names}; keep one of them")
-
-
 def open_tables(path: Path, rules: ReadRules) -> Iterator[Table]:
     """Yield the tables of a file, each open: one, except for a workbook of ours, whose failure sheets are read.
 
-    Raises: InputRefused as `open_table` does.
+    Raises: InputRefused where there is no such file, or it cannot be read exactly; the text says why and what to do.
     """
     content = content_of(path)
     if content is Content.TEXT:
         grid = open_text(path, rules.encoding, rules.delimiter, rules.header_names)
-        yield Table(path, grid, _find_header(path, grid, rules), lambda: None)
+        yield Table(path, grid, _find_header(path, grid, rules), rules.header_names, lambda: None)
         return
     book = _open_workbook(path, content)
     with _closed_when_refused(book):
@@ -153,7 +165,7 @@ def open_tables(path: Path, rules: ReadRules) -> Iterator[Table]:
         with _closed_when_refused(book):
             grid = next(sheet for sheet in book.sheets if sheet.name == name).grid()
             grid = replace(grid, remarks=grid.remarks + remarks)
-            table = Table(path, grid, _find_header(path, grid, rules), book.close)
+            table = Table(path, grid, _find_header(path, grid, rules), rules.header_names, book.close)
         yield table
 
 
@@ -176,7 +188,10 @@ def _closed_when_refused(book: Workbook) -> Iterator[None]:
         raise
 
 
-_NUMBER = re.compile(r"'?\d[\d.,\s']*(?:[eE][+]?\d+)?")
+_CUSTOMER = re.compile(
+    r"""=?["']?\+?(?:\d+(?:[.,]0*)?|\d{1,3}(?:[.,'\u2019\s]\d{3})+|\d[.,]?\d*[eE]\+?\d+)["']?""",
+)
+"""What people write for a customer id, right or wrong; not a date, and not a version such as 1.2."""
 
 
 def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
@@ -186,7 +201,7 @@ def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
     best = max(top, key=lambda row: likeness[row.row], default=None)
     if best is not None and likeness[best.row] == OWN_REPORT:
         return best
-    where = f"{path.name}, sheet {quoted(grid.sheet)}" if grid.sheet else path.name
+    where = _where(path, grid.sheet)
     if rules.header_row is not None:
         header = next((row for row in grid.rows() if row.row >= rules.header_row), None)
         if header is None or header.row > rules.header_row or not any(_texts(header)):
@@ -206,16 +221,23 @@ def _refuse_rows_above(
 ) -> None:
     """Refuse a file whose rows above the header may be more than titles: they would vanish uncounted.
 
-    Raises: InputRefused for another header, or for a number in a column that the header gives a meaning.
+    Raises: InputRefused for another header, or for what may be a customer's id in the column of the customers.
     """
     remedy = "keep one table in a file, or say in input.header_row where the header is"
-    columns = named_columns(_texts(header), rules.header_names)
+    columns = customer_columns(_texts(header), rules.header_names)
     for row in above:
         if likeness[row.row]:
             raise InputRefused(f"{where}: rows {row.row} and {header.row} both look like a header; {remedy}")
         texts = _texts(row)
-        if any(_NUMBER.fullmatch(texts[index]) for index in columns if index < len(texts)):
-            raise InputRefused(f"{where}: row {row.row}, above the header in row {header.row}, holds data; {remedy}")
+        if any(_CUSTOMER.fullmatch(texts[index]) for index in columns if index < len(texts)):
+            raise InputRefused(
+                f"{where}: row {row.row}, above the header in row {header.row}, has a number in the column of the "
+                f"customers; {remedy}"
+            )
+
+
+def _where(path: Path, sheet: str | None) -> str:
+    return f"{path.name}, sheet {quoted(sheet)}" if sheet else path.name
 
 
 def _texts(row: SourceRow) -> list[str]:

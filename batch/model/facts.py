@@ -41,6 +41,8 @@ class RejectedRow:
     problem: RowProblem
     duplicate_of_row: int | None
     cells: tuple[str | int | float | bool | None, ...]
+    duplicate_of_input: int | None = None
+    """The input of that row: several files and sheets may be planned together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Tallies:
     retries: int
     calls_saved: int
     subtotals: tuple[Subtotal, ...]
+    look_ups: int = 0
+    """Calls that looked customers up; they are not among the attempts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from batch.model.lists import Action, Kind, Outcome, Problem, Speaks, Tells
 
@@ -15,9 +16,8 @@ Cell = str | int | float | bool | dt.datetime | dt.date | dt.time | dt.timedelta
 """One spreadsheet cell as the reader found it: text stays text, a number stays a number, blank is None or ""."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """One row of an upload, uninterpreted.
+class SourceRow(NamedTuple):
+    """One row of an upload, uninterpreted. A tuple, because a frozen dataclass takes twice as long to make.
 
     `row` is the row number that a person sees in the spreadsheet program (1 is the first row of the sheet or
     file, header included); `line` is the physical line in a text file where the row begins (None in workbooks).
@@ -57,11 +57,12 @@ class Scope:
 class EnrollmentRequest:
     """One record to send. Its identity is (scope, customer, period); a balance or a reset is not part of it.
 
-    `period` is None for streaks and unenrolls. `initial_balance` None is "none", which is not 0.
+    `customer` is an id, or an identifier such as `mobile:919111111111` where no look-up has found the id; such a
+    request is never sent. `period` is None for streaks and unenrolls. `initial_balance` None is "none", which is not 0.
     """
 
     scope: Scope
-    customer: int
+    customer: int | str
     period: str | None = None
     initial_balance: int | None = None
     reset_streak_status: bool = False
@@ -127,6 +128,20 @@ class Verdict:
     counts: bool = True
     hold_s: float | None = None
     renew_token: bool = False
+    at_limit: bool = False
+    """The API says that no call is left for this key for the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of a look at the API about a request in doubt.
+
+    `answer` is about the look itself, like a request's: whether the API asks everybody to wait, or does not answer.
+    `found` is about the request, None where nothing is proven.
+    """
+
+    answer: Verdict
+    found: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,24 +91,29 @@ class OtherColumns:
     """The columns of the uploads that travel along, united over all inputs in the order of appearance.
 
     A column that we fill ourselves is not repeated; another one that bears a name of ours gets a prefix. In an
-    upload that is one of our reports our own columns are replaced.
+    upload that is one of our reports our own columns are replaced. A column that names the customers in another way
+    than by id gets our name for it, so that it does so again when the file goes back in.
     """
 
     def __init__(self, ours: Sequence[str], inputs: Sequence[InputFacts], *, ours_replace_roles: bool) -> None:
         """`ours_replace_roles`: whether a column that was read as, say, customer_id stands among `ours` already."""
         names = {same_name(name) for name in ours}
+        renamed = [
+            {index: role for role, index in file.roles.items() if ours_replace_roles and role not in ours}
+            for file in inputs
+        ]
+        taken = names | {same_name(role) for roles in renamed for role in roles.values()}
         places: dict[tuple[str, int], int] = {}
         self._indexes: dict[int, dict[int, int]] = {}
-        for file in inputs:
+        for file, roles in zip(inputs, renamed, strict=True):
             filled = {index for role, index in file.roles.items() if role in ours} if ours_replace_roles else set()
             own_report = {"request_id", "outcome"} <= set(file.columns)
             indexes = self._indexes[file.input_no] = {}
             seen: dict[str, int] = {}
             for index, header in enumerate(file.columns):
-                clashes = same_name(header) in names
-                if index in filled or (clashes and own_report):
+                if index in filled or (own_report and same_name(header) in names):
                     continue
-                name = PREFIX + header if clashes else header
+                name = roles.get(index) or (PREFIX + header if same_name(header) in taken else header)
                 seen[name] = nth = seen.get(name, 0) + 1
                 indexes[index] = places.setdefault((name, nth), len(places))
         self.headers = tuple(name for name, _ in places)
@@ -137,7 +142,7 @@ class OutcomeTable:
         resets = scope.kind is Kind.STREAK and scope.action is Action.ENROLL
         path, sheet = self._files[row.input_no]
         return [
-            asked.customer,
+            asked.customer if isinstance(asked.customer, int) else None,
             asked.period,
             asked.initial_balance,
             asked.reset_streak_status if resets else None,

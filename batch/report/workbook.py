@@ -89,7 +89,7 @@ class RowSheet:
         for column, value in enumerate(record):
             if value is None or value == "":
                 continue
-            if column == self._time_column:
+            if column == self._time_column and outcome is not None:  # else it is the upload's, and may hold anything
                 self._book.write_time(sheet, row, column, str(value))
             elif column == self._outcome_column and outcome is not None:
                 write(sheet, row, column, value, GROUP_OF[outcome].value)

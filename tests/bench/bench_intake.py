@@ -17,7 +17,7 @@ import xlsxwriter
 
 from batch.errors import InputRefused
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
-from batch.intake.reader import ReadRules, open_table
+from batch.intake.reader import ReadRules, open_tables
 from batch.model import Action, Kind
 
 HEADER = ("customer_id", "period_name", "initial_balance", "store", "note")
@@ -76,7 +76,7 @@ def read(path: Path) -> str:
     row_count = request_count = 0
     started = time.process_time()
     try:
-        with open_table(path, ReadRules()) as table:
+        with next(open_tables(path, ReadRules())) as table:
             planner = Planner(rules, table.columns, match_columns(table.columns, {}))
             for row in table.rows():
                 row_count += 1

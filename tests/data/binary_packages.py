@@ -78,15 +78,29 @@ def record(kind: int, body: bytes = b"") -> bytes:
     return struct.pack("<HH", kind, len(body)) + body
 
 
-def number(row: int, column: int, value: float) -> bytes:
+def number(row: int, column: int, value: float, style: int = 0) -> bytes:
     """Return a NUMBER cell."""
-    return record(0x0203, struct.pack("<HHHd", row, column, 0, value))
+    return record(0x0203, struct.pack("<HHHd", row, column, style, value))
+
+
+def styles(*codes: str, is_1904: bool = False) -> bytes:
+    """Return the records of formats and cell styles: style 0 is plain, n shows as the n-th code; and the calendar."""
+    formats = b"".join(
+        record(0x041E, struct.pack("<HHB", 163 + n, len(code), 1) + code.encode("utf-16-le"))
+        for n, code in enumerate(codes, 1)
+    )
+    numbers = [0, *(163 + n for n in range(1, len(codes) + 1))]
+    return (
+        record(0x0022, struct.pack("<H", is_1904))
+        + formats
+        + b"".join(record(0x00E0, struct.pack("<HH16x", 0, number)) for number in numbers)
+    )
 
 
 def label(row: int, column: int, text: str) -> bytes:
     """Return a LABEL cell: text in the cell itself."""
-    encoded = text.encode("utf-16-le")
-    return record(0x0204, struct.pack("<HHHHB", row, column, 0, len(text), 1) + encoded)
+    encoded = text.encode("utf-16-le", "surrogatepass")
+    return record(0x0204, struct.pack("<HHHHB", row, column, 0, len(encoded) // 2, 1) + encoded)
 
 
 def error(row: int, column: int, code: int) -> bytes:
@@ -94,9 +108,20 @@ def error(row: int, column: int, code: int) -> bytes:
     return record(0x0205, struct.pack("<HHHBB", row, column, 0, code, 1))
 
 
-def formula(row: int, column: int, result: bytes, options: int = 0) -> bytes:
-    """Return a FORMULA cell: `=1` with this result (8 bytes)."""
-    return record(0x0006, struct.pack("<HHH8sHIH3s", row, column, 0, result, options, 0, 3, b"\x1e\x01\x00"))
+def formula(row: int, column: int, result: bytes, options: int = 0, tokens: bytes = b"\x1e\x01\x00") -> bytes:
+    """Return a FORMULA cell with this result (8 bytes); without other tokens it is `=1`."""
+    head = struct.pack("<HHH8sHIH", row, column, 0, result, options, 0, len(tokens))
+    return record(0x0006, head + tokens)
+
+
+def area(top: int, bottom: int, left: int, right: int, token: int = 0x25) -> bytes:
+    """Return the token of an area in .xls."""
+    return struct.pack("<BHHHH", token, top, bottom, left, right)
+
+
+def shared_formula(row: int, first: int, last: int, tokens: bytes) -> bytes:
+    """Return the SHRFMLA record of a row's cells from `first` to `last`."""
+    return record(0x04BC, struct.pack("<HHBBBBH", row, row, first, last, 0, last - first + 1, len(tokens)) + tokens)
 
 
 def xls_stream(*sheets: tuple[str, bytes], before: bytes = b"") -> bytes:
@@ -137,9 +162,9 @@ def b_row(row: int, *, hidden: bool = False) -> bytes:
     return b_record(0, struct.pack("<IIHBBBI", row, 0, 300, 0, 0x10 if hidden else 0, 0, 0))
 
 
-def b_cell(column: int, value: float | str | None, *, kind: int | None = None) -> bytes:
+def b_cell(column: int, value: float | str | None, *, kind: int | None = None, style: int = 0) -> bytes:
     """Return a cell: text in the cell itself, a number, or (kind 3) an error by its code."""
-    head = struct.pack("<II", column, 0)
+    head = struct.pack("<II", column, style)
     if kind == 3:
         return b_record(3, head + bytes([int(value or 0)]))
     if value is None:
@@ -149,12 +174,49 @@ def b_cell(column: int, value: float | str | None, *, kind: int | None = None) -
     return b_record(5, head + struct.pack("<d", value))
 
 
+def b_formula(column: int, result: float | str, tokens: bytes, *, options: int = 0, first_column: int = 0) -> bytes:
+    """Return a formula with its result; `first_column` matters to a shared one, which names its row in the token."""
+    value = _wide(result) if isinstance(result, str) else struct.pack("<d", result)
+    rest = struct.pack("<HI", options, len(tokens)) + tokens + struct.pack("<II", 4, first_column)
+    return b_record(8 if isinstance(result, str) else 9, struct.pack("<II", column, 0) + value + rest)
+
+
+def b_area(top: int, bottom: int, left: int, right: int, token: int = 0x25) -> bytes:
+    """Return the token of an area in .xlsb."""
+    return struct.pack("<BIIHH", token, top, bottom, left, right)
+
+
+def b_shared_formula(row: int, first: int, last: int, tokens: bytes) -> bytes:
+    """Return the record of a formula that a row's cells share."""
+    return b_record(427, struct.pack("<IIIII", row, row, first, last, len(tokens)) + tokens + bytes(4))
+
+
+def b_styles(*codes: str) -> bytes:
+    """Return styles.bin: style 0 is plain, n shows as the n-th code."""
+    formats = b"".join(b_record(44, struct.pack("<H", 163 + n) + _wide(code)) for n, code in enumerate(codes, 1))
+    numbers = [0, *(163 + n for n in range(1, len(codes) + 1))]
+    ours = b"".join(b_record(47, struct.pack("<HH12x", 0xFFFF, number)) for number in numbers)
+    others = b_record(626, bytes(4)) + b_record(47, struct.pack("<HH12x", 0xFFFF, 9)) + b_record(627)
+    return b_record(278) + formats + others + b_record(617, bytes(4)) + ours + b_record(618) + b_record(279)
+
+
 def _wide(text: str) -> bytes:
-    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+    encoded = text.encode("utf-16-le", "surrogatepass")
+    return struct.pack("<I", len(encoded) // 2) + encoded
 
 
-def xlsb(*sheets: tuple[str, bytes], state: int = 0) -> bytes:
-    """Return an .xlsb workbook: sheets are (name, records between the beginning and the end of the sheet data)."""
+def xlsb(
+    *sheets: tuple[str, bytes],
+    state: int = 0,
+    styles: bytes = b"",
+    computes_on_load: bool = False,
+    before: bytes = b"",
+    after: bytes = b"",
+) -> bytes:
+    """Return an .xlsb workbook: sheets are (name, records between the beginning and the end of the sheet data).
+
+    `before` and `after` go around the data of each.
+    """
     bundles = b"".join(
         b_record(156, struct.pack("<II", state, n) + _wide(f"rId{n}") + _wide(name))
         for n, (name, _) in enumerate(sheets, 1)
@@ -165,15 +227,19 @@ def xlsb(*sheets: tuple[str, bytes], state: int = 0) -> bytes:
         f'<Relationship Id="rId{n}" Type="{types}/worksheet" Target="worksheets/sheet{n}.bin"/>'
         for n in range(1, len(sheets) + 1)
     )
+    targets += f'<Relationship Id="rId99" Type="{types}/styles" Target="styles.bin"/>' if styles else ""
+    bundles += b_record(144) + b_record(157, struct.pack("<24xH", computes_on_load))
     parts: dict[str, bytes | str] = {
         "_rels/.rels": f'<Relationships {spaces}><Relationship Id="rId1" Type="{types}/officeDocument" '
         'Target="xl/workbook.bin"/></Relationships>',
-        "xl/workbook.bin": b_record(131) + b_record(143) + bundles + b_record(144) + b_record(132),
+        "xl/workbook.bin": b_record(131) + b_record(143) + bundles + b_record(132),
         "xl/_rels/workbook.bin.rels": f"<Relationships {spaces}>{targets}</Relationships>",
     }
+    if styles:
+        parts["xl/styles.bin"] = styles
     for n, (_, records) in enumerate(sheets, 1):
         size = b_record(148, struct.pack("<IIII", 0, 100, 0, 20))
         parts[f"xl/worksheets/sheet{n}.bin"] = (
-            b_record(129) + size + b_record(145) + records + b_record(146) + b_record(130)
+            b_record(129) + size + before + b_record(145) + records + b_record(146) + after + b_record(130)
         )
     return zipped(parts)

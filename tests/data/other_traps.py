@@ -7,15 +7,22 @@ from pathlib import Path
 
 from batch.model import Problem
 from tests.data.binary_packages import (
+    area,
+    b_area,
     b_cell,
+    b_formula,
     b_record,
     b_row,
+    b_shared_formula,
+    b_styles,
     compound,
     error,
     formula,
     label,
     number,
     record,
+    shared_formula,
+    styles,
     xls,
     xls_stream,
     xlsb,
@@ -179,6 +186,13 @@ ODS = (
         reported=((2, "initial_balance", Problem.MISSING),),
     ),
     _ods_cells(
+        "formula_with_blank_result",
+        _float(5),
+        _text("x"),
+        f"<table:table-cell{_FORMULA}><text:p/></table:table-cell>",
+        sent=((5, "x"),),
+    ),
+    _ods_cells(
         "formula_with_result", _float(5), _text("x"), _float(7, ' table:formula="of:=[.A2]+2"'), sent=((5, "x", 7),)
     ),
     _ods_cells(
@@ -203,6 +217,28 @@ ODS = (
         _text("x"),
         _float(5).replace('"float"', '"percentage"'),
         reported=((2, "initial_balance", Problem.AMBIGUOUS),),
+    ),
+    *(
+        _ods_cells(
+            f"format_that_{name}",
+            _float(5),
+            _text("x"),
+            _float(12).replace("<text:p>12<", f"<text:p>{shown}<"),
+            reported=((2, "initial_balance", Problem.AMBIGUOUS),),
+        )
+        for name, shown in (("adds_a_digit", "120"), ("hides_the_number", ""), ("shows_thousands", "0.012K"))
+    ),
+    *(
+        _ods_cells(
+            f"format_{number}_that_shows_the_number",
+            _float(5),
+            _text("x"),
+            _float(1200).replace("<text:p>1200<", f"<text:p>{shown}<"),
+            sent=((5, "x", 1200),),
+        )
+        for number, shown in enumerate(
+            ("1,200", "€\u00a01.200,00", "1 200.0", "001200", "1.2E+03", "١٢٠٠", "1’200.00", "Rs. 1200")
+        )
     ),
     _ods_cells("currency", _float(5), _text("x"), _float(12).replace('"float"', '"currency"'), sent=((5, "x", 12),)),
     _ods_cells(
@@ -260,12 +296,19 @@ _RECORDS = _labels(0, *HEADER) + number(1, 0, 345651201.0) + label(1, 1, "May") 
 _RECORDS += label(2, 0, "345651202") + label(2, 1, "June") + number(2, 2, 0.0) + label(2, 3, "y")
 _SHEET = ("Enrolments", _RECORDS)
 _NA, _SEVEN = bytes([2, 0, 42, 0, 0, 0, 255, 255]), struct.pack("<d", 7.0)
+_BLANK = bytes([3, 0, 0, 0, 0, 0, 255, 255])
 
 
 def _xls(
     name: str, more: bytes, *remarks: str, sent: tuple[Sent, ...] = TWO_SENT, reported: tuple[Reported, ...] = ()
 ) -> Trap:
     return Trap(f"{name}.xls", xls(("Enrolments", _RECORDS + more)), sent=sent, reported=reported, remarks=remarks)
+
+
+def _total(row: int, column: int, tokens: bytes, cells: int = 3) -> bytes:
+    """Return a row with a customer, a period and a formula of this kind in its column."""
+    others = number(row, 0, 5.0) + label(row, 1, "x") + (number(row, 3, 8.0) if cells > 2 else b"")
+    return others + formula(row, column, _SEVEN, 0, tokens)
 
 
 def _hidden_row(row: int) -> bytes:
@@ -293,11 +336,37 @@ XLS = (
         number(3, 0, 5.0) + label(3, 1, "x") + error(3, 2, 0x07) + formula(4, 0, _NA) + label(4, 1, "x"),
         reported=((4, "initial_balance", Problem.ERROR_CELL), (5, "customer_id", Problem.ERROR_CELL)),
     ),
+    _xls(
+        "half_a_character_and_a_nul",
+        number(3, 0, 5.0)
+        + record(0x0204, struct.pack("<HHHHB", 3, 1, 0, 2, 1) + b"a\x00\x00\xd8")
+        + number(4, 0, 5.0)
+        + label(4, 1, "x\0"),
+        reported=((4, "period_name", Problem.AMBIGUOUS), (5, "period_name", Problem.AMBIGUOUS)),
+    ),
     _xls("formulas", number(3, 0, 5.0) + label(3, 1, "x") + formula(3, 2, _SEVEN), sent=(*TWO_SENT, (5, "x", 7))),
     _xls(
         "formula_with_a_stand_in",
         number(3, 0, 5.0) + label(3, 1, "x") + formula(3, 2, _SEVEN, 1),
         reported=((4, "initial_balance", Problem.AMBIGUOUS),),
+    ),
+    _xls(
+        "formula_with_a_stand_in_of_programs_in_java",
+        number(3, 0, 5.0) + label(3, 1, "x") + formula(3, 2, bytes(8), 2),
+        reported=((4, "initial_balance", Problem.AMBIGUOUS),),
+    ),
+    _xls(
+        "formulas_of_a_program_that_does_not_compute",
+        number(3, 0, 5.0) + label(3, 1, "x") + formula(3, 2, _BLANK),
+        reported=((4, "initial_balance", Problem.MISSING),),
+    ),
+    Trap(
+        "formula_with_blank_result.xls",
+        xls(
+            ("Enrolments", _RECORDS + number(3, 0, 5.0) + label(3, 1, "x") + formula(3, 2, _BLANK)),
+            before=record(0x01C1, struct.pack("<HHI", 0x01C1, 0, 191029)),
+        ),
+        sent=(*TWO_SENT, (5, "x")),
     ),
     _xls(
         "merged_customers",
@@ -311,9 +380,98 @@ XLS = (
         reported=((4, "customer_id", Problem.DIGITS_LOST),),
     ),
     Trap(
+        "number_formats.xls",
+        xls(
+            (
+                "Enrolments",
+                _labels(0, *HEADER[:3])
+                + number(1, 0, 5.0)
+                + label(1, 1, "x")
+                + number(1, 2, 5.0, 1)
+                + number(2, 0, 5.0)
+                + label(2, 1, "x")
+                + record(0x00BD, struct.pack("<HHHIHIH", 3, 0, 3, (345651201 << 2) | 2, 0, (5 << 2) | 2, 1))
+                + number(4, 0, 6.0)
+                + label(4, 1, "x")
+                + number(4, 2, 12.0, 4)
+                + number(5, 0, 5.0)
+                + label(5, 1, "x")
+                + number(5, 2, 12000.0, 2),
+            ),
+            before=styles("0%", '#,##0,"K"', "dd/mm/yyyy", "#,##0.00\\ [$€-407]"),
+        ),
+        sent=((5, "x"), (6, "x", 12)),
+        reported=(
+            (2, "initial_balance", Problem.AMBIGUOUS),
+            (4, "customer_id", Problem.AMBIGUOUS),
+            (4, "period_name", Problem.NOT_TEXT),
+            (6, "initial_balance", Problem.AMBIGUOUS),
+        ),
+    ),
+    Trap(
+        "formatted_cells_in_any_order.xls",
+        xls(
+            (
+                "Enrolments",
+                b"".join(
+                    number(row, 0, 5.0) + label(row, 1, "x") + number(row, 2, float(row), row % 2)
+                    for row in (5, 2, 3, 4, 1)
+                )
+                + _labels(0, *HEADER[:3]),
+            ),
+            before=styles("0%"),
+        ),
+        sent=((5, "x", 2), (5, "x", 4)),
+        reported=tuple((row, "initial_balance", Problem.AMBIGUOUS) for row in (2, 4, 6)),
+    ),
+    Trap(
+        "totals.xls",
+        xls(
+            (
+                "Enrolments",
+                _labels(0, "customer_id", "period_name", "initial_balance", "target_id")
+                + number(1, 0, 5.0)
+                + label(1, 1, "x")
+                + number(1, 2, 7.0)
+                + number(1, 3, 8.0)
+                + _total(2, 2, b"\x17\x03\x00a,b" + area(1, 2, 2, 2))  # the row above, and this one
+                + _total(3, 2, area(1, 2, 0xC002, 0xC002) + b"\x19\x10\x00\x00")
+                + _total(4, 2, area(1, 3, 0, 5, 0x45) + b"\x22\x02\x58\x01")
+                + _total(5, 2, b"\x01\x05\x00\x02\x00", 2)
+                + shared_formula(5, 2, 3, area(0xFFFC, 0xFFFF, 0xC000, 0xC000, 0x2D) + b"\x42\x01\x04\x00")
+                + formula(5, 3, _SEVEN, 8, b"\x01\x05\x00\x02\x00")
+                + _total(6, 2, b"\x22\x02\x58\x01")
+                + _total(7, 2, b"\x18\x01\x02" + area(1, 3, 2, 2)),
+            )
+        ),
+        sent=((5, "x", 7), (5, "x", 7), (5, "x", 7)),
+        plan={"target_group_id": 1},
+        reported=(
+            *((row, "initial_balance", Problem.AMBIGUOUS) for row in (4, 5)),
+            *((6, column, Problem.AMBIGUOUS) for column in ("target_id", "initial_balance")),
+            (7, "initial_balance", Problem.AMBIGUOUS),
+        ),
+    ),
+    Trap(
         "two_values_at_opposite_ends.xls",
         xls(("Enrolments", _RECORDS + number(65535, 255, 1.0))),
-        refused="12 values are spread over 65536 rows and 256 columns",
+        refused="12 values spread over 65536 rows and 256 columns",
+    ),
+    Trap(
+        "many_sheets_of_two_far_values.xls",
+        xls(*((f"S{n}", label(0, 0, "customer_id") + number(3900, 255, 1.0)) for n in range(20))),
+        refused="2 values spread over 3901 rows and 256 columns",
+    ),
+    *(
+        Trap(
+            f"{name}.xls",
+            xls(("Enrolments", _RECORDS + number(3, 2, value, 1)), before=styles(code)),
+            refused="damaged",
+        )
+        for name, value, code in (
+            ("number_that_is_no_date", -1e300, "dd/mm/yyyy"),
+            ("number_that_is_no_duration", 1e300, "[h]:mm:ss"),
+        )
     ),
     Trap("password.xls", xls(_SHEET, before=record(0x002F, bytes(6))), refused="protected by a password"),
     Trap(
@@ -337,6 +495,8 @@ XLS = (
 _B_RECORDS = b_row(0) + b"".join(b_cell(column, text) for column, text in enumerate(HEADER))
 _B_RECORDS += b_row(1) + b_cell(0, 345651201.0) + b_cell(1, "May") + b_cell(2, None) + b_cell(3, "x")
 _B_RECORDS += b_row(2, hidden=True) + b_cell(0, "345651202") + b_cell(1, "June") + b_cell(2, 0.0) + b_cell(3, "y")
+_B_HEADER = b_row(0) + b"".join(b_cell(column, text) for column, text in enumerate(HEADER))
+_B_FIVE_X = b_cell(0, 5.0) + b_cell(1, "x")
 _HIDDEN_REMARK = "1 row is hidden (the first is row 3)"
 XLSB = (
     Trap("plain.xlsb", xlsb(("Enrolments", _B_RECORDS)), sent=TWO_SENT, remarks=(_HIDDEN_REMARK,)),
@@ -348,6 +508,90 @@ XLSB = (
         remarks=(_HIDDEN_REMARK,),
     ),
     Trap(
+        "number_formats.xlsb",
+        xlsb(
+            (
+                "Enrolments",
+                _B_HEADER
+                + b_row(1)
+                + _B_FIVE_X
+                + b_cell(2, 5.0, style=1)
+                + b_row(2)
+                + b_cell(0, 345651201.0, style=2)
+                + b_cell(1, "x")
+                + b_row(3)
+                + _B_FIVE_X
+                + b_cell(2, 12.0, style=3),
+            ),
+            styles=b_styles("0%", "dd/mm/yyyy", "#,##0.00\\ [$€-407]"),
+        ),
+        sent=((5, "x", 12),),
+        reported=((2, "initial_balance", Problem.AMBIGUOUS), (3, "customer_id", Problem.AMBIGUOUS)),
+    ),
+    Trap(
+        "totals.xlsb",
+        xlsb(
+            (
+                "Enrolments",
+                _B_HEADER
+                + b_row(1)
+                + _B_FIVE_X
+                + b_formula(2, 7.0, b"\x17\x01\x00ab" + b_area(1, 2, 2, 2))
+                + b_row(3)
+                + _B_FIVE_X
+                + b_formula(2, 7.0, b_area(1, 2, 2, 0xC002) + b"\x19\x10\x00\x00")
+                + b_row(4)
+                + _B_FIVE_X
+                + b_formula(2, 7.0, b"\x01\x04\x00\x00\x00", first_column=2)
+                + b_shared_formula(4, 2, 3, b_area(0xFFFFD, 0xFFFFF, 0xC000, 0xC000, 0x2D))
+                + b_formula(3, 7.0, b"\x01\x04\x00\x00\x00", first_column=2),
+            ),
+        ),
+        sent=((5, "x", 7),),
+        reported=((4, "initial_balance", Problem.AMBIGUOUS), (5, "initial_balance", Problem.AMBIGUOUS)),
+    ),
+    Trap(
+        "hidden_columns_filter_and_merged_customers.xlsb",
+        xlsb(
+            (
+                "Enrolments",
+                _B_HEADER
+                + b_row(1)
+                + _B_FIVE_X
+                + b_row(2)
+                + b_cell(1, "y")
+                + b_row(3)
+                + b_cell(0, 6.0)
+                + b_cell(1, "z"),
+            ),
+            before=b_record(390) + b_record(60, struct.pack("<IIIIH", 1, 2, 2048, 0, 1)) + b_record(391),
+            after=b_record(161, bytes(16))
+            + b_record(163, bytes(6))
+            + b_record(164)
+            + b_record(162)
+            + b_record(177, struct.pack("<I", 1))
+            + b_record(176, struct.pack("<IIII", 1, 2, 0, 0))
+            + b_record(178),
+        ),
+        sent=((5, "x"), (6, "z")),
+        reported=((3, "customer_id", Problem.AMBIGUOUS),),
+        remarks=("hidden columns are read like all others: B", "a filter is set"),
+    ),
+    Trap(
+        "formula_with_a_stand_in.xlsb",
+        xlsb(("Enrolments", _B_HEADER + b_row(1) + _B_FIVE_X + b_formula(2, 7.0, b"\x1e\x07\x00", options=2))),
+        reported=((2, "initial_balance", Problem.AMBIGUOUS),),
+    ),
+    Trap(
+        "formulas_of_a_program_that_does_not_compute.xlsb",
+        xlsb(
+            ("Enrolments", _B_HEADER + b_row(1) + _B_FIVE_X + b_formula(3, "y", b"\x1e\x07\x00")),
+            ("Void", b""),
+            computes_on_load=True,
+        ),
+        sent=((5, "x"),),
+    ),
+    Trap(
         "two_sheets.xlsb",
         xlsb(("May", _B_RECORDS), ("June", _B_RECORDS)),
         refused='several sheets hold data: "May", "June"',
@@ -356,7 +600,7 @@ XLSB = (
     Trap(
         "value_at_the_far_end.xlsb",
         xlsb(("May", _B_RECORDS + b_row(1048575) + b_cell(16383, 1.0))),
-        refused="values are spread over 1048576 rows and 16384 columns",
+        refused="values spread over 1048576 rows and 16384 columns",
     ),
     Trap("breaks_off.xlsb", xlsb(("May", _B_RECORDS[:-3])), refused="damaged or cut off"),
     Trap("endless_record.xlsb", xlsb(("May", b"\x05\xff\xff\xff\x7f")), refused="damaged or cut off"),
@@ -405,15 +649,7 @@ def _libreoffice(ending: str) -> bytes:
 LIBREOFFICE = (
     Trap("libreoffice.xlsx", _libreoffice("xlsx"), sent=_READ, reported=_REPORTED, remarks=_SEEN),
     Trap("libreoffice.ods", _libreoffice("ods"), sent=_READ, reported=_REPORTED, remarks=_SEEN),
-    Trap(
-        "libreoffice.xls",
-        _libreoffice("xls"),
-        sent=_READ,
-        remarks=_SEEN,  # what a formula or a format says is not known here
-        reported=tuple(
-            each for each in _REPORTED if each not in (_PERCENT, (13, "initial_balance", Problem.AMBIGUOUS))
-        ),
-    ),
+    Trap("libreoffice.xls", _libreoffice("xls"), sent=_READ, reported=_REPORTED, remarks=_SEEN),
     Trap("libreoffice.csv", _libreoffice("csv"), sent=_READ, reported=_REPORTED_IN_CSV, remarks=(_ABOVE,)),
     Trap("libreoffice.fods", _libreoffice("fods"), refused="is a flat OpenDocument file"),
 )

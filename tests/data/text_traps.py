@@ -60,6 +60,40 @@ ENCODINGS = (
     Trap(
         "no_text_encoding_in_config.csv", PLAIN.encode(), refused="no such text encoding", read={"encoding": "base64"}
     ),
+    Trap(
+        "utf8_cut_in_the_middle_of_a_character.csv",
+        f"{HEADER}\r\n345651201,Frühling,,\r\n345651202,Fr\u00fc".encode()[:-1],
+        refused="begins as UTF-8, and is broken or in another encoding from line 3",
+    ),
+    Trap(
+        "utf8_and_cp1252_in_one.csv",
+        f"{HEADER}\r\n345651201,Frühling,,\r\n".encode() + "345651202,Frühling,,\r\n".encode("cp1252"),
+        refused="begins as UTF-8, and is broken or in another encoding from line 3",
+    ),
+    Trap(
+        "utf8_and_cp1252_in_one_large_file.csv",
+        f"{HEADER}\n1,é,,\n{'1,May,,' + chr(10)}".encode() + b"2,May,,\n" * 200_000 + b"3,\xe9,,\n",
+        refused="from line 200004",
+    ),
+    _good(
+        "cp1252_at_the_very_end.csv",
+        f"{HEADER}\n345651201,May,,Café".encode("cp1252"),
+        "read as Windows-1252",
+        "the last line has no line break",
+        sent=((345651201, "May"),),
+    ),
+    Trap(
+        "half_a_character.csv",
+        b"customer_id,period_name\r\n5,+2D0-\r\n",
+        refused="cannot be read as utf-7 (surrogates not allowed)",
+        read={"encoding": "utf-7"},
+    ),
+    Trap(
+        "character_lost_before.csv",
+        f"{HEADER}\r\n345651201,Fr\ufffdhling,,x\r\n345651202,June,0,\ufffd\r\n".encode(),
+        sent=((345651202, "June", 0),),
+        reported=((2, "period_name", Problem.AMBIGUOUS),),
+    ),
     Trap("utf16_cut_in_the_middle_of_a_character.csv", PLAIN.encode("utf-16")[:-1], refused="cannot be read as utf-16"),
 )
 
@@ -175,6 +209,60 @@ SHAPES = (
         reported=((8, "customer_id", Problem.NOT_A_WHOLE_NUMBER), (8, "period_name", Problem.MISSING)),
     ),
     _good(
+        "date_and_version_above_the_customers.csv",
+        f"22.11.2026,,,\r\n1.2,,,\r\nReport 2026,,,\r\n{PLAIN}",
+        "what stands above the header in row 4 is not read",
+    ),
+    _good(
+        "numbers_above_other_columns.csv",
+        f'Rows,2,,\r\nSum,,1200,2026\r\n,22.11.2026,"1,200",\r\n{PLAIN}',
+        "what stands above the header in row 4 is not read",
+    ),
+    *(
+        Trap(
+            f"{name}_above_the_header.csv",
+            f"{cell},May,,x\r\n{PLAIN}".encode(),
+            refused="row 1, above the header in row 2, has a number in the column of the customers",
+        )
+        for name, cell in (
+            ("customer", "345651203"),
+            ("customer_with_apostrophe", "'345651203"),
+            ("customer_of_zero_decimals", " 345651203.0 "),
+            ("grouped_customer", "345.651.203"),
+            ("scientific_customer", "3.45651E+08"),
+            ("customer_with_plus", "+345651203"),
+        )
+    ),
+    Trap(
+        "customer_above_the_header_that_the_config_names.csv",
+        b"5,May\r\nMember,Cycle\r\n6,June\r\n",
+        refused="row 1, above the header in row 2, has a number",
+        renamed={"customer_id": "Member", "period_name": "Cycle"},
+    ),
+    Trap("header_above_the_header.csv", f"Customer ID\r\n5\r\n{PLAIN}".encode(), refused="rows 1 and 3 both look like"),
+    Trap(
+        "header_repeated_below.csv",
+        f"{PLAIN}{PLAIN}".encode(),
+        sent=(*TWO_SENT, *TWO_SENT),
+        reported=((4, "customer_id", Problem.NOT_A_WHOLE_NUMBER), (4, "initial_balance", Problem.NOT_A_WHOLE_NUMBER)),
+    ),
+    Trap(
+        "other_header_below.csv",
+        f"{PLAIN}customer_id,initial_balance,period_name,note\r\n5,7,May,\r\n".encode(),
+        refused="row 4 is the header of another table",
+    ),
+    Trap(
+        "other_header_below_with_the_customer_elsewhere.csv",
+        f"{PLAIN}period_name,customer_id,initial_balance,note\r\nMay,5,7,\r\n".encode(),
+        refused="row 4 is the header of another table",
+    ),
+    _good(
+        "column_name_as_a_cell.csv",
+        "customer_id,period_name,5\r\n5,May,customer_id\r\n",
+        sent=((5, "May"),),
+        reported=(),
+    ),
+    _good(
         "header_row_by_config.csv",
         f"customer_id,was here before\r\n{PLAIN}",
         "what stands above the header in row 2 is not read",
@@ -206,12 +294,16 @@ SHAPES = (
     ),
     Trap("no_header.csv", TWO.encode(), refused="no header found"),
     Trap("no_customer_column.csv", b"member,period_name\r\n1,May\r\n", refused="no header found"),
-    Trap(
+    _good(
         "customers_by_mobile.csv",
-        b"Mobile,period_name\r\n491701234567,May\r\n",
-        refused="looking customers up is not supported",
+        "Mobile,period_name\r\n491701234567,May\r\n",
+        sent=(("mobile:491701234567", "May"),),
     ),
-    Trap("customers_by_external_id.csv", b"external id\r\nA7\r\n", refused="add a column customer_id"),
+    _good(
+        "customers_by_external_id.csv",
+        "external id,period_name\r\nA7,May\r\n",
+        sent=(("external_id:A7", "May"),),
+    ),
     _good(
         "email_beside_the_customer.csv", "customer_id,email,period_name\r\n5,a@b.example,May\r\n", sent=((5, "May"),)
     ),

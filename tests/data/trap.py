@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.model import Problem
 
-Sent = tuple[int, str | None] | tuple[int, str | None, int]
+Sent = tuple[int | str, str | None] | tuple[int | str, str | None, int]
 Reported = tuple[int, str, Problem]
 
 

@@ -177,6 +177,21 @@ LAYOUT = (
         reported=((4, "customer_id", Problem.AMBIGUOUS), (5, "customer_id", Problem.AMBIGUOUS)),
     ),
     _rows(
+        "total_line_filled_to_the_right",
+        row(1, "customer_id", "period_name", "initial_balance", "target_id")
+        + row(2, 345651201, "May", None, 7)
+        + row(3, 345651202, "May", 1, 7)
+        + f'<row r="4">{cell("A4", 5)}{cell("B4", "May")}'
+        + cell("C4", '<f t="shared" ref="C4:D4" si="0">SUM(C2:C3)</f><v>1</v>')
+        + cell("D4", '<f t="shared" si="0"/><v>14</v>')
+        + f'</row><row r="5">{cell("A5", 6)}{cell("B5", "May")}'
+        + cell("C5", '<f t="shared" ref="C5:D5" si="1">A5+2</f><v>8</v>')
+        + cell("D5", '<f t="shared" si="1"/><v>7</v>')
+        + "</row>",
+        sent=((345651201, "May"), (345651202, "May", 1), (6, "May", 8)),
+        reported=((4, "target_id", Problem.AMBIGUOUS), (4, "initial_balance", Problem.AMBIGUOUS)),
+    ),
+    _rows(
         "sheet_that_begins_at_c5",
         "".join(
             f'<row r="{number}">'
@@ -282,6 +297,18 @@ WRITERS = (
         "escaped_characters",
         rows(HEADER, (345651201, "_x004D_ay_x005F_x0041_ &<>", None, None)),
         sent=((345651201, "May_x0041_ &<>"),),
+    ),
+    _rows(
+        "halves_of_characters",
+        rows(
+            HEADER,
+            (5, "a_xD800_b", None, "x"),
+            (6, "c", None, "_xDC00_"),
+            (7, "_xD83D__xDE00_", None, "x"),
+            (8, "d_x0000_", None, "_x0000_"),
+        ),
+        sent=((6, "c"), (7, "\U0001f600")),
+        reported=((2, "period_name", Problem.AMBIGUOUS), (5, "period_name", Problem.AMBIGUOUS)),
     ),
     Trap(
         "utf16_xml.xlsx",
@@ -402,6 +429,13 @@ CELLS = (
         workbook=CALC_ON_LOAD,
     ),
     _cells(
+        "row_of_blank_stand_ins",
+        cell("A2", '<f>""</f><v></v>', ' t="str"'),
+        cell("B2", '<f>""</f><v></v>', ' t="str"'),
+        reported=((2, "customer_id", Problem.AMBIGUOUS), (2, "period_name", Problem.AMBIGUOUS)),
+        workbook=CALC_ON_LOAD,
+    ),
+    _cells(
         "values_beside_stand_ins",
         cell("A2", 345651201),
         _MAY,
@@ -486,6 +520,36 @@ CELLS = (
         cell("C2", 12000, ' s="1"'),
         reported=((2, "initial_balance", Problem.AMBIGUOUS),),
         formats=('#,##0,"K"',),
+    ),
+    *(
+        _cells(
+            f"format_that_{name}",
+            cell("A2", 5),
+            _MAY,
+            cell("C2", 12, ' s="1"'),
+            reported=((2, "initial_balance", Problem.AMBIGUOUS),),
+            formats=(code,),
+        )
+        for name, code in (
+            ("adds_zeros", '0"000"'),
+            ("adds_a_digit", "0\\0"),
+            ("hides_the_number", ";;;"),
+            ("shows_a_word", '"VIP"'),
+            ("shows_millions", '0.0,,"M"'),
+        )
+    ),
+    *(
+        _cells(
+            f"format_{number}_that_shows_the_number",
+            cell("A2", 5),
+            _MAY,
+            cell("C2", 12, ' s="1"'),
+            sent=((5, "May", 12),),
+            formats=(code,),
+        )
+        for number, code in enumerate(
+            ("", "General", "@", "0.00E+00", "# ?/?", '"A-"0', '_-* #,##0_-;-* #,##0_-;_-* "-"_-;_-@_-', "[>9]0;0.0")
+        )
     ),
     _cells(
         "currency_in_the_balance",

@@ -34,6 +34,8 @@ class Reading:
     """What came out of a file, in the order of its rows."""
 
     requests: list[EnrollmentRequest] = field(default_factory=list)
+    arrived: list[tuple[int, str | None]] = field(default_factory=list)
+    """Each request's row and period."""
     problems: list[tuple[int, RowProblem]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -80,6 +82,7 @@ def read(
                 plan = planner.plan_row(row)
                 assert bool(plan.requests) != bool(plan.problems)
                 reading.requests += plan.requests
+                reading.arrived += [(row.row, request.period) for request in plan.requests]
                 reading.problems += [(row.row, problem) for problem in plan.problems]
                 reading.notes += plan.notes
     return reading

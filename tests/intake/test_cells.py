@@ -250,7 +250,7 @@ def test_a_period_name_in_text_is_kept_to_the_letter(name: str) -> None:
     assert read_name(name) == name.strip()
 
 
-@given(st.text().filter(lambda text: text.strip(BLANKS)))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\ufffd")).filter(lambda text: text.strip(BLANKS)))
 def test_every_text_is_a_period_name_but_for_blanks_around_it(name: str) -> None:
     found = read_name(name)
     assert found == name.strip(BLANKS) or problem(found) is Problem.ERROR_CELL
@@ -259,6 +259,7 @@ def test_every_text_is_a_period_name_but_for_blanks_around_it(name: str) -> None
 @pytest.mark.parametrize(
     ("cell", "why"),
     [
+        ("Fr\ufffdhling", Problem.AMBIGUOUS),
         (5, Problem.NOT_TEXT),
         (5.5, Problem.NOT_TEXT),
         (True, Problem.NOT_TEXT),

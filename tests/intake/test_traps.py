@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import InputRefused
-from batch.intake.reader import ReadRules, open_table
+from batch.intake.reader import ReadRules, open_tables
 from tests.data.make_traps import TRAPS
 from tests.intake.readings import Reading, read
 
@@ -106,10 +107,23 @@ def test_a_path_without_a_file_is_refused(make: object, words: str, tmp_path: Pa
     assert words in refused.value.text
 
 
+@pytest.mark.parametrize("name", [b"up\xff.csv", b"folder\xff/upload.csv"])
+def test_a_name_that_is_no_utf8_is_refused_and_shown_as_bytes(name: bytes, tmp_path: Path) -> None:
+    """Neither the ledger nor a report could keep it."""
+    path = tmp_path / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"customer_id,period_name\n5,May\n")
+    with pytest.raises(InputRefused) as refused:
+        read(path)
+    assert "\\xff" in refused.value.text
+    assert "is not UTF-8; rename it" in refused.value.text
+    refused.value.text.encode()
+
+
 def test_rows_start_over_at_each_call(tmp_path: Path) -> None:
     for name in ("utf8.csv", "plain_rows_then_others.xlsx", "plain.ods", "plain.xls"):
         trap = next(trap for trap in TRAPS if trap.name == name)
         path = tmp_path / name
         path.write_bytes(trap.content)
-        with open_table(path, ReadRules()) as table:
+        with next(open_tables(path, ReadRules())) as table:
             assert list(table.rows()) == list(table.rows())

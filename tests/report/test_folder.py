@@ -124,7 +124,7 @@ def test_summary_json_has_the_keys_and_figures_of_the_contract(reported: Reporte
     del summary["input"], summary["requests"], summary["outcomes"], summary["identities"]
     assert summary == {
         "run_id": "20251122T100000Z-may", "state": "finished", "started_by": "mia@crm7", "attempts": 19, "retries": 4,
-        "calls_saved": 1, "started_at": "2025-11-22T10:00:01.000Z", "finished_at": "2025-11-22T10:01:01.000Z",
+        "calls_saved": 1, "look_ups": 0, "started_at": "2025-11-22T10:00:01.000Z", "finished_at": "2025-11-22T10:01:01.000Z",
         "duration_s": 40.0, "rate_per_s": 0.475, "balanced": True, "exit_code": 5, "stop_reason": None,
     }  # fmt: skip
 

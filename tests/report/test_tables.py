@@ -140,6 +140,19 @@ def test_a_rejected_line_shows_the_problem_and_the_whole_row() -> None:
     ]  # fmt: skip
 
 
+def test_a_hint_names_the_file_and_sheet_of_the_other_row_where_it_is_another_one() -> None:
+    files = [file_with("customer_id"), replace(file_with("customer_id", number=2), sheet="May")]
+    hint = RejectedTable(files).columns.index("hint")
+    found = RowProblem("", "C1", Problem.DUPLICATE, "it is sent once")
+
+    def said(input_no: int, other_row: int | None, other_input: int | None) -> object:
+        return RejectedTable(files).record(RejectedRow(input_no, 5, found, other_row, ("7",), other_input))[hint]
+
+    assert said(1, 3, 2) == 'it is sent once; row 3 stands in 2.csv, sheet "May"'
+    assert said(2, 3, 1) == "it is sent once; row 3 stands in 1.csv"
+    assert said(2, 3, 2) == said(1, None, None) == "it is sent once"
+
+
 def test_times_are_iso_8601_in_utc_to_the_millisecond() -> None:
     assert utc_text(1_763_805_600_000_000_000) == "2025-11-22T10:00:00.000Z"
     assert utc_text(1_763_805_659_999_999_999) == "2025-11-22T10:00:59.999Z"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,29 +17,31 @@ import python_calamine
 
 from batch.errors import InputRefused
 from batch.intake.formats import traps
-from batch.intake.formats.binary_records import (
-    BrokenRecords,
-    RecordLook,
-    look_at_xls_sheet,
-    look_at_xlsb_sheet,
-    xls_sheets,
-    xlsb_sheets,
-)
 from batch.intake.formats.compound_file import BrokenContainer, CompoundFile
 from batch.intake.formats.grid import Grid, HiddenRows, Sheet, Workbook, hidden_remarks, refuse_wide
+from batch.intake.formats.number_formats import Shown, as_shown
 from batch.intake.formats.package import Package
+from batch.intake.formats.record_look import BrokenRecords, RecordLook
+from batch.intake.formats.xls_records import look_at_xls_book, look_at_xls_sheet
+from batch.intake.formats.xlsb_records import look_at_xlsb_book, look_at_xlsb_sheet
 from batch.intake.formats.xlsx_book import main_part_of, relations
-from batch.intake.raw_cells import EXACT_BELOW, cell_text
+from batch.intake.raw_cells import EXACT_BELOW, cell_text, counted, whole
 from batch.model import SourceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from batch.model import Cell
 
 MAX_XLS_BYTES = 1 << 28
 _MAX_SPARSE = 1_000_000
-"""Cells that the library lays out in memory, blank ones too, when fewer than one in fifty holds a value."""
+_SPARSE = 10
+"""Cells that the library lays out in memory, blank ones too, when fewer than one in ten holds a value."""
+
+
+_AT_ONCE = 500
+"""Rows that are taken from the library between two looks at how it fares."""
+_DAMAGE = (BrokenContainer, BrokenRecords, IndexError, OSError, OverflowError, python_calamine.CalamineError)
 
 
 def open_binary(path: Path, *, is_package: bool) -> Workbook:
@@ -48,6 +51,7 @@ def open_binary(path: Path, *, is_package: bool) -> Workbook:
     """
     with _damage_named(path):
         looks = _xlsb_looks(path) if is_package else _xls_looks(path)
+        _refuse_sparse(path, looks)
         book = python_calamine.load_workbook(path)
         sheets = []
         for number, meta in enumerate(book.sheets_metadata):
@@ -69,16 +73,19 @@ def _xls_looks(path: Path) -> list[RecordLook]:
     if name is None:
         raise InputRefused(f"{path.name} is an old Office document and no workbook; save the table as .xlsx or CSV")
     stream = container.stream(name)
-    return [look_at_xls_sheet(stream, start) for start in xls_sheets(stream)]
+    look = look_at_xls_book(stream)
+    return [look_at_xls_sheet(stream, place, look) for place in look.places]
 
 
 def _xlsb_looks(path: Path) -> list[RecordLook]:
     with Package(path) as package:
         main_part = main_part_of(package) or ""
         targets = relations(package, main_part)
+        styles = next((part for kind, part in targets.values() if kind == "styles" and part in package), None)
+        look = look_at_xlsb_book(package.chunks(main_part), package.chunks(styles) if styles else ())
         return [
-            look_at_xlsb_sheet(package.chunks(part)) if kind == "worksheet" else RecordLook()
-            for _, relation in xlsb_sheets(package.chunks(main_part))
+            look_at_xlsb_sheet(package.chunks(part), look) if kind == "worksheet" else RecordLook(look)
+            for relation in look.relations
             for kind, part in [targets.get(relation, ("", ""))]
         ]
 
@@ -93,11 +100,6 @@ def _grid(path: Path, name: str, look: RecordLook, rows: Callable[[], Iterator[S
 
 
 def _rows(path: Path, book: python_calamine.CalamineWorkbook, number: int, look: RecordLook) -> Iterator[SourceRow]:
-    if (look.last_row + 1) * (look.last_column + 1) > max(_MAX_SPARSE, look.value_count * 50):
-        raise InputRefused(
-            f"{path.name}: {look.value_count} values are spread over {look.last_row + 1} rows and "
-            f"{look.last_column + 1} columns; remove what stands far away from the table"
-        )
     if not look.value_count:
         return
     with _damage_named(path):
@@ -105,22 +107,50 @@ def _rows(path: Path, book: python_calamine.CalamineWorkbook, number: int, look:
         top, left = sheet.start or (0, 0)
         lines = sheet.iter_rows()
     marked = _marked(look)
-    for row, line in enumerate(lines, top):
+    for row, line in enumerate(_safely(path, lines), top):
         cells: list[Cell] = [None] * left
         cells += [_cell(value) for value in line]
+        for column, shown in look.shown_in(row):
+            if column < len(cells):
+                cells[column] = _shown(shown, look.book.is_1904, cells[column])
         for column, mark in marked.get(row, ()):
             if column < len(cells):
                 cells[column] = mark(cells[column])
         yield SourceRow(row + 1, tuple(cells))
 
 
+def _safely(path: Path, lines: Iterator[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
+    """Yield the library's rows; making a date of a number that is none, it can still die."""
+    while True:
+        with _damage_named(path):
+            some = list(islice(lines, _AT_ONCE))
+        if not some:
+            return
+        yield from some
+
+
+def _refuse_sparse(path: Path, looks: Sequence[RecordLook]) -> None:
+    """Refuse a workbook that the library would blow up; it lays out all sheets of an .xls before one is chosen."""
+    cells = sum(look.area for look in looks)
+    if cells > max(_MAX_SPARSE, _SPARSE * sum(look.value_count for look in looks)):
+        look = max(looks, key=lambda look: look.area - look.value_count)
+        raise InputRefused(
+            f"{path.name}: {counted(look.value_count, 'value')} spread over {counted(look.last_row + 1, 'row')} and "
+            f"{counted(look.last_column + 1, 'column')}; remove what stands far away from the table"
+        )
+
+
 def _marked(look: RecordLook) -> dict[int, list[tuple[int, Callable[[Cell], Cell]]]]:
     """Return row -> the columns whose cell is not what the library says, each with what to make of it."""
     marked: dict[int, list[tuple[int, Callable[[Cell], Cell]]]] = {}
+    for row, column in look.blank_results:
+        marked.setdefault(row, []).append((column, _never_computed))
+    for row, column in look.totals:
+        marked.setdefault(row, []).append((column, _total))
+    for row, column in look.stale - look.totals:
+        marked.setdefault(row, []).append((column, _stale))
     for (row, column), error in look.errors.items():
         marked.setdefault(row, []).append((column, partial(_error, error)))
-    for row, column in look.stale:
-        marked.setdefault(row, []).append((column, _stale))
     for top, left, bottom, right in look.merged:
         merged = f"{traps.column_letters(left + 1)}{top + 1}:{traps.column_letters(right + 1)}{bottom + 1}"
         for row in range(top, min(bottom, look.last_row) + 1):
@@ -132,6 +162,20 @@ def _marked(look: RecordLook) -> dict[int, list[tuple[int, Callable[[Cell], Cell
 
 def _error(shown: str, _: Cell) -> Cell:
     return traps.error_cell(shown)
+
+
+def _shown(shown: Shown, is_1904: bool, cell: Cell) -> Cell:
+    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+        return cell
+    return as_shown(cell, shown, is_1904=is_1904)
+
+
+def _total(stored: Cell) -> Cell:
+    return traps.total_line(None, cell_text(stored))
+
+
+def _never_computed(_: Cell) -> Cell:
+    return traps.never_computed("…")
 
 
 def _stale(stored: Cell) -> Cell:
@@ -146,6 +190,8 @@ def _cell(value: Cell) -> Cell:
     """Return whole numbers as int: a cell of a workbook does not tell 5 from 5.0."""
     if type(value) is float and value.is_integer() and abs(value) < EXACT_BELOW:
         return int(value)
+    if type(value) is str and "\0" in value:
+        return whole(value)
     return None if value == "" else value
 
 
@@ -156,7 +202,7 @@ def _damage_named(path: Path) -> Iterator[None]:
             yield
     except (PermissionError, python_calamine.PasswordError):
         raise InputRefused(f"{path.name}: protected by a password; save a copy without one") from None
-    except (BrokenContainer, BrokenRecords, IndexError, python_calamine.CalamineError) as error:
+    except _DAMAGE as error:
         raise InputRefused(f"{path.name}: damaged or cut off ({error}); open it and save it again") from None
     except InputRefused:
         raise

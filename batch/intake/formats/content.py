@@ -5,6 +5,7 @@ Owns the marks by which formats are known, and what is said about those that are
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -59,9 +60,11 @@ def content_of(path: Path) -> Content:
 
     Raises: InputRefused where it cannot be opened, is empty, or is something that is not read.
     """
-    if path.exists() and not path.is_file():
-        raise InputRefused(f"{path}: not a file; name the spreadsheet itself")
+    if (shown := _readable(str(path.absolute()))) != str(path.absolute()):
+        raise InputRefused(f"{shown}: the name of the file or of its folder is not UTF-8; rename it")
     try:
+        if path.exists() and not path.is_file():
+            raise InputRefused(f"{path}: not a file; name the spreadsheet itself")
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
     except OSError as error:
@@ -76,6 +79,11 @@ def content_of(path: Path) -> Content:
     if markup := _markup(head):
         raise InputRefused(f"{path.name} is {markup}, whatever its name says; {_SAVE_AS}")
     return Content.TEXT
+
+
+def _readable(name: str) -> str:
+    """Return a file's name as it can be shown and kept; bytes that are no UTF-8 stand as their numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _markup(head: bytes) -> str | None:

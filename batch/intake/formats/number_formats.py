@@ -19,7 +19,7 @@ class Shown(StrEnum):
     AS_NUMBER = "as a number"
     AS_DATE = "as a date or time"
     AS_DURATION = "as a duration"
-    SCALED = "multiplied or divided"
+    OTHERWISE = "multiplied or divided, with digits of the format's own, or not at all"
 
 
 _BUILT_IN_DATES = frozenset({*range(14, 23), *range(27, 37), *range(50, 59), 45, 47})
@@ -32,8 +32,11 @@ _LONGEST_CODE = 255
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _DURATION = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 _DATE = re.compile(r"[ymdhs]|am/pm|a/p", re.IGNORECASE)
-_SCALED = re.compile(r"%|[0#?],+(?![0#?,])")
+_SCALES = re.compile(r"%|[0#?],+(?![0#?,])")
 """A percent sign multiplies by 100; commas behind the last digit divide by 1,000 each."""
+_OWN_DIGIT = re.compile(r'(?:"[^"]*|\\)[0-9]')
+_PLACE = re.compile(r"[0#?@]")
+"""Where the number stands in the format; it may also be General."""
 
 _EPOCH_1900 = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - spreadsheets know no time zones
 _EPOCH_1904 = dt.datetime(1904, 1, 1)  # noqa: DTZ001 - as above
@@ -67,23 +70,26 @@ def shown_by(format_id: int, code: str | None) -> Shown:
             return Shown.AS_DATE
         if format_id == _BUILT_IN_DURATION:
             return Shown.AS_DURATION
-        return Shown.SCALED if format_id in _BUILT_IN_PERCENT else Shown.AS_NUMBER
-    bare = _LITERAL.sub("", code[:_LONGEST_CODE].split(";")[0])
+        return Shown.OTHERWISE if format_id in _BUILT_IN_PERCENT else Shown.AS_NUMBER
+    first = code[:_LONGEST_CODE].split(";")[0]
+    bare = _LITERAL.sub("", first)
     if _DURATION.search(bare):
         return Shown.AS_DURATION
     if "general" in bare.lower():
         return Shown.AS_NUMBER
     if _DATE.search(bare):
         return Shown.AS_DATE
-    return Shown.SCALED if _SCALED.search(bare) else Shown.AS_NUMBER
+    own_digits = any(_OWN_DIGIT.match(literal) for literal in _LITERAL.findall(first))
+    is_plain = not own_digits and not _SCALES.search(bare) and (_PLACE.search(bare) or not code)
+    return Shown.AS_NUMBER if is_plain else Shown.OTHERWISE
 
 
 def as_shown(number: float, shown: Shown, *, is_1904: bool) -> Cell:
     """Return the cell that a person sees: a date for a date, and a fault for a number that looks like another one."""
-    if shown is Shown.AS_NUMBER or (shown is Shown.SCALED and not number):
+    if shown is Shown.AS_NUMBER or (shown is Shown.OTHERWISE and not number):
         return number
-    if shown is Shown.SCALED:
-        return _unclear(number, "is shown as another number by its format (percent or thousands)")
+    if shown is Shown.OTHERWISE:
+        return _unclear(number, "is shown as something else by its format (percent or thousands, for example)")
     if shown is Shown.AS_DURATION and abs(number) < _LAST_DAY:
         return dt.timedelta(milliseconds=round(number * _DAY_MS))
     if not 0 <= number < _LAST_DAY or int(number) == _NEVER_WAS:

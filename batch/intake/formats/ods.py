@@ -41,6 +41,10 @@ _VALUE_TYPE = f"{_OFFICE}value-type"
 _FORMULA = f"{_TABLE}formula"
 _ASIDES = (f"{_OFFICE}annotation", f"{_NS}drawing:1.0 ", f"{_TEXT}ruby-text", f"{_TEXT}note")
 """What stands in a cell and is not its text: comments, drawings, reading aids."""
+_SCIENTIFIC = re.compile(r"[0-9]e[+-]?[0-9]", re.IGNORECASE)
+_ZERO_DECIMALS = re.compile(r"(?<=[0-9])[.,]0+(?![0-9.,])")
+_FRACTION = re.compile(r"(?<![0-9])0[.,][0-9]|[0-9][.,](?![0-9]{2,3}(?![0-9]))[0-9]")
+"""A point or comma with digits behind it that is no thousands separator; those of India make groups of two."""
 _TIME = re.compile(r"(-?)PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9.]+)S)?")
 
 
@@ -246,12 +250,12 @@ class _Rows(XmlHandler):
         text = "\n".join("".join(pieces) for pieces in self._paragraphs)
         if cell.get(f"{_CALCEXT}value-type") == "error":
             return traps.error_cell(text)
-        if formula and kind is None:
-            return traps.never_computed(formula)
+        if formula and kind is None:  # LibreOffice writes the result "" as an untyped cell with an empty paragraph
+            return None if self._paragraphs and not text else traps.never_computed(formula)
         if formula and traps.is_total(formula, len(self._cells) + 1, self._row + 1):
             return traps.total_line(formula, text)
         if kind in ("float", "currency", "percentage"):
-            return self._number(cell.get(f"{_OFFICE}value", ""), kind)
+            return self._number(cell.get(f"{_OFFICE}value", ""), kind, text)
         if kind == "boolean":
             return cell.get(f"{_OFFICE}boolean-value") == "true"
         if kind == "date":
@@ -260,12 +264,24 @@ class _Rows(XmlHandler):
             return _duration(cell.get(f"{_OFFICE}time-value", ""))
         return cell.get(f"{_OFFICE}string-value", text) or None
 
-    def _number(self, text: str, kind: str) -> Cell:
+    def _number(self, stored: str, kind: str, text: str) -> Cell:
         try:
-            number = stored_number(text)
+            number = stored_number(stored)
         except ValueError:
-            raise InputRefused(f'{self._file_name}: damaged: the number "{text}"; save it again') from None
-        return as_shown(number, Shown.SCALED, is_1904=False) if kind == "percentage" else number
+            raise InputRefused(f'{self._file_name}: damaged: the number "{stored}"; save it again') from None
+        is_otherwise = kind == "percentage" or (self._paragraphs and not _shows(text, number))
+        return as_shown(number, Shown.OTHERWISE if is_otherwise else Shown.AS_NUMBER, is_1904=False)
+
+
+def _shows(text: str, number: float) -> bool:
+    """Tell whether the text beside a whole number shows it, whatever stands around and between its digits."""
+    if isinstance(number, float) or _SCIENTIFIC.search(text):  # in scientific form it may be rounded
+        return True
+    if _FRACTION.search(_ZERO_DECIMALS.sub("", text)):
+        return False
+    shown = "".join(str(int(digit)) for digit in _ZERO_DECIMALS.sub("", text) if digit.isdecimal())
+    whole = "".join(str(int(digit)) for digit in text if digit.isdecimal())
+    return str(abs(number)) in {shown.lstrip("0"), whole.lstrip("0")}
 
 
 def _duration(text: str) -> Cell:

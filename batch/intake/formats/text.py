@@ -131,6 +131,11 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, _Look, tuple[str, ..
         return "utf-8", _look_through(path, "utf-8"), ()
     except UnicodeDecodeError as error:
         not_utf8 = error
+    if line := _where_utf8_breaks(path):
+        raise InputRefused(
+            f"{path.name}: begins as UTF-8, and is broken or in another encoding from line {line}; export it again, or "
+            "set input.encoding"
+        )
     try:
         look = _look_through(path, "cp1252")
     except UnicodeDecodeError:
@@ -140,11 +145,30 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, _Look, tuple[str, ..
     return "cp1252", look, ("not UTF-8; read as Windows-1252 (check names with accents)",)
 
 
+def _where_utf8_breaks(path: Path) -> int | None:
+    """Return the line where a file that holds characters in UTF-8 stops to be UTF-8; None where it never was.
+
+    Such a file was cut off inside a character, or put together from two; as Windows-1252 all its names would be wrong.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, is_utf8 = 1, False
+    with path.open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            try:
+                text = decoder.decode(block)
+            except UnicodeDecodeError as error:
+                before = error.object[: error.start]
+                return line + before.count(b"\n") if is_utf8 or not before.isascii() else None
+            is_utf8 = is_utf8 or not text.isascii()
+            line += text.count("\n")
+    return line if is_utf8 else None
+
+
 def _as_told(path: Path, encoding: str) -> tuple[str, _Look, tuple[str, ...]]:
     try:
         return encoding, _look_through(path, encoding), ()
     except (LookupError, ValueError) as error:  # UnicodeDecodeError is a ValueError; binary codecs raise LookupError
-        reason = error.reason if isinstance(error, UnicodeDecodeError) else "no such text encoding"
+        reason = error.reason if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else "no such text encoding"
         raise InputRefused(
             f"{path.name}: cannot be read as {encoding} ({reason}); save it as UTF-8, or set input.encoding"
         ) from None
@@ -173,6 +197,8 @@ def _look_through(path: Path, encoding: str) -> _Look:
     with path.open(encoding=encoding, newline="") as stream:
         while text := stream.read(_CHUNK):
             sample = sample or text[:_SAMPLE].removeprefix(_BOM)
+            if not text.isascii():
+                text.encode()  # refuses half characters, which odd encodings such as UTF-7 let through
             is_empty = is_empty and not text.strip(BLANKS + "\0")
             has_loose_quotes = has_loose_quotes or ' "' in text or '\u00a0"' in text or text[0] == '"'
             if "\0" in text:
@@ -209,14 +235,13 @@ def _rows(layout: _Layout) -> Iterator[SourceRow]:
     for _ in range(layout.skipped_lines):
         next(lines, None)
     reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
-    line = 1 + layout.skipped_lines
-    row = 0
+    before, has_loose_quotes = 1 + layout.skipped_lines, layout.has_loose_quotes
+    line = before
     try:
-        for record in reader:
-            row += 1
-            cells = _with_loose_quotes(record) if layout.has_loose_quotes else record
+        for row, record in enumerate(reader, 1):
+            cells = _with_loose_quotes(record) if has_loose_quotes else record
             yield SourceRow(row, tuple(cells), line)
-            line = reader.line_num + 1 + layout.skipped_lines
+            line = reader.line_num + before
     except csv.Error as error:
         raise InputRefused(_broken_quote(layout, str(error), line, reader.line_num + layout.skipped_lines)) from None
 

@@ -30,6 +30,7 @@ def never_computed(formula: str) -> Unreadable:
 def stale(formula: str | None, stored: str) -> Unreadable:
     """Return the cell of a formula whose stored result is only a stand-in until the file is opened."""
     what = quoted("=" + formula) if formula else "a formula"
+    stored = stored or f"={formula or '…'}"  # a blank one would make a blank row of a row of formulas
     hint = (
         f"{quoted(stored)} is a stand-in for the result of {what}; open the file in a spreadsheet program and save "
         "it, or write the value"
@@ -37,9 +38,10 @@ def stale(formula: str | None, stored: str) -> Unreadable:
     return Unreadable(stored, Problem.AMBIGUOUS, hint)
 
 
-def total_line(formula: str, stored: str) -> Unreadable:
+def total_line(formula: str | None, stored: str) -> Unreadable:
     """Return the cell of a formula that sums up the cells above it."""
-    hint = f"{quoted(stored)} sums up the cells above it ({quoted('=' + formula)}); remove the total line"
+    what = f" ({quoted('=' + formula)})" if formula else ""
+    hint = f"{quoted(stored)} sums up the cells above it{what}; remove the total line"
     return Unreadable(stored, Problem.AMBIGUOUS, hint)
 
 

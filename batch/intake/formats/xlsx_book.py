@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from batch.errors import InputRefused
 from batch.intake.formats.number_formats import Shown, shown_by
 from batch.intake.formats.package import Package, XmlHandler, parse_xml
+from batch.intake.raw_cells import whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,9 @@ def unescaped(text: str) -> str:
 
     Source: ECMA-376 part 1, 22.9.2.19 (ST_Xstring).
     """
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
+    if "_x" not in text:
+        return text
+    return whole(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class SheetRows(RowTaker):
         self._text = ""
         self._value: str | None = None
         self._formula: str | None = None
+        self._shared = ""
+        self._shared_totals: set[str] = set()
         self._in_phonetic = False
 
     def take_row(self, row: int, attributes: bytes, body: bytes) -> bool:  # noqa: ARG002 - for the first pass
@@ -116,6 +118,8 @@ class SheetRows(RowTaker):
             self._start_row(attributes)
         elif tag == "rPh":
             self._in_phonetic = True
+        elif tag == "f":
+            self._shared = attributes.get("si", "") if attributes.get("t") == "shared" else ""
         self._text = ""
 
     def text(self, piece: str) -> None:
@@ -220,9 +224,16 @@ class SheetRows(RowTaker):
         formula = formula or "…"  # a formula shared with another cell
         if value is None or (not value and kind == "n"):
             return traps.never_computed(formula)
-        if kind != "e" and traps.is_total(formula, column + 1, row):
+        if kind != "e" and self._is_total(formula, row, column):
             return traps.total_line(formula, value)
         return traps.stale(formula, value) if self._is_stale else None
+
+    def _is_total(self, formula: str, row: int, column: int) -> bool:
+        """Tell whether a formula sums up what is above it; where its text stands in another cell, whether that does."""
+        if traps.is_total(formula, column + 1, row):
+            self._shared_totals.add(self._shared)
+            return True
+        return bool(self._shared) and self._shared in self._shared_totals
 
     def _number(self, text: str, style: str, row: int) -> Cell:
         try:
