@@ -6,6 +6,7 @@
     +-- InputRefused            3   the upload cannot be used; nothing was sent
     +-- ApiSilent               7   the API does not answer a question before anything is sent
     +-- Interrupted             7   Ctrl-C or SIGTERM while nothing was out
+    +-- LookUpsStopped    6, 7, 10   the look-up of customers stopped; what was found is kept, `resume` goes on
     +-- RunLocked               8   another process sends this run
     +-- AccessRefused          10   the API refuses our credentials or scope for the whole run
     +-- LedgerFailed            1   the ledger cannot be read or written
@@ -23,7 +24,7 @@ EXIT_CODES = {
     4: "finished; some rows or requests need work",
     5: "finished; some requests are in doubt",
     6: "stopped by a guard; `resume` goes on",
-    7: "stopped (signal, --limit, a no, or the API is silent); `resume` goes on",
+    7: "stopped (signal, --limit, --until, a no, a silent API); `resume` goes on",
     8: "another process is at work on this run",
     9: "the sample is done and waits for a word; `resume` goes on",
     10: "access or scope refused; mend it, then `resume`",
@@ -68,6 +69,18 @@ class Interrupted(EnrollBatchError):
     """A signal ended the work on a run at a moment when nothing was out."""
 
     exit_code = 7
+
+
+class LookUpsStopped(EnrollBatchError):
+    """The look-up of customers stopped before all were asked about, so nothing is planned yet.
+
+    `reason` is the word of the ledger for why (model.StopReason).
+    """
+
+    def __init__(self, text: str, reason: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.exit_code = exit_code
 
 
 class RunLocked(EnrollBatchError):

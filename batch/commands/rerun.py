@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.commands.options import check_rate, dir_option, read_settings, sending_options
+from batch.commands.options import check_rate, check_until, dir_option, read_settings, sending_options
 
 if TYPE_CHECKING:
     from batch.model import Outcome
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @sending_options
 def rerun(
     name: str, config: Path | None, only: tuple[str, ...], also: tuple[str, ...], run_dir: Path | None,
-    report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, limit: int | None, as_json: bool,
-    verbose: bool, quiet: bool,
+    report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, until: str | None, limit: int | None,
+    as_json: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Make a new run of what is still open in RUN, and send it.
 
@@ -35,31 +35,40 @@ def rerun(
     scope or access refused; give the corrected config with -c). What RUN has
     settled is not sent again.
     """
-    from batch.commands.sending import Voice, confirm, require_a_way_to_confirm, send_and_report
+    from batch.commands.sending import (
+        Voice,
+        confirm,
+        refuse_too_many_problems,
+        require_a_way_to_confirm,
+        send_and_report,
+    )
+    from batch.run.earlier import refuse_if_run_again
     from batch.run.opening import Overrides, find_run, new_run, settings_of
     from batch.run.planning import preview
-    from batch.run.rerunning import keep_simulated_api, plan_rerun
+    from batch.run.rerunning import Order, plan_rerun
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     earlier = find_run(name, report_dir).absolute()
     outcomes = _outcomes(only, also)
     kept = settings_of(earlier)
     settings = read_settings(config, with_secrets=True) if config else kept.load()
-    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency)
+    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, **check_until(until))
     require_a_way_to_confirm(settings, yes=yes)
+    refuse_if_run_again(earlier, {Path(settings.report.dir).absolute(), (run_dir or earlier).absolute().parent})
+    order = Order.given(earlier, outcomes, anew=config is not None)
     with new_run(
         config or kept.config_path, settings, overrides, name=f"{earlier.name[:40]}-again", command="rerun",
-        run_dir=run_dir, parent=earlier, config_text=None if config else kept.text,
+        run_dir=run_dir, parent=earlier, rerun=order.as_text(), config_text=None if config else kept.text,
     ) as opened:  # fmt: skip
-        keep_simulated_api(earlier, opened.folder)
-        totals = plan_rerun(opened, earlier, outcomes, anew=config is not None)
-        if not totals.unique:
+        totals = plan_rerun(opened, order, voice.asking())
+        if not totals.rows_read:
             opened.discard()
             voice.say([f"Nothing in {earlier} is open as {', '.join(sorted(outcomes))}."])
             return
         found = preview(opened)
         voice.plan(found, overrides.rate_of(settings))
-        confirm(opened, found, yes=yes)
+        refuse_too_many_problems(opened, found)
+        confirm(opened, found, yes=yes, limit=limit)
         send_and_report(opened, voice, limit=limit)
 
 

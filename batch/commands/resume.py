@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
-from batch.commands.options import check_rate, dir_option, sending_options
+from batch.commands.options import check_rate, check_until, dir_option, sending_options
 
 
 @click.command(short_help="Go on with a run that stopped, or send a plan.")
@@ -14,33 +15,47 @@ from batch.commands.options import check_rate, dir_option, sending_options
 @dir_option
 @sending_options
 def resume(
-    name: str, report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, limit: int | None,
-    as_json: bool, verbose: bool, quiet: bool,
+    name: str, report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, until: str | None,
+    limit: int | None, as_json: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Go on with RUN, a run's folder or id: send what has no outcome yet.
 
     The config that the run began with holds; --rate and --concurrency replace
-    it. What was settled before is not sent again.
+    it from now on. What was settled before is not sent again.
     """
-    from batch.commands.sending import Voice, confirm, require_a_way_to_confirm, send_and_report
-    from batch.errors import UsageError
+    from batch.commands.sending import (
+        Voice,
+        close_run,
+        confirm,
+        refuse_too_many_problems,
+        require_a_way_to_confirm,
+        send_and_report,
+    )
     from batch.model import State
-    from batch.run.opening import Overrides, existing_run, find_run
-    from batch.run.planning import check_problems, plan_again, preview
+    from batch.run.opening import Overrides, find_run, unfinished_run
+    from batch.run.planning import plan_again, preview
+    from batch.run.rerunning import is_rerun, plan_rerun_again
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     folder = find_run(name, report_dir)
-    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency)
-    with existing_run(folder, overrides, with_secrets=True) as opened:
+    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, **check_until(until))
+    with unfinished_run(folder, overrides) as opened:
         state = opened.ledger.state
         if state is State.FINISHED:
-            raise UsageError(f"{folder}: this run is finished; `enroll-batch report {folder}` writes its report again")
+            voice.say(["Everything was sent before; only the report was missing."])
+            accounts = close_run(opened)
+            voice.closing(opened.folder, accounts)
+            sys.exit(accounts.exit_code)
         require_a_way_to_confirm(opened.settings, yes=yes)
         if state is State.PLANNING:
-            plan_again(opened)
+            totals = (plan_rerun_again if is_rerun(opened) else plan_again)(opened, voice.asking())
+            if is_rerun(opened) and not totals.rows_read:
+                opened.discard()
+                voice.say(["Nothing of the earlier run is open that this run was begun for."])
+                return
         found = preview(opened)
         if state is State.PLANNING:
             voice.plan(found, opened.overrides.rate_of(opened.settings))
-        check_problems(opened, found.totals)
-        confirm(opened, found, yes=yes)
+        refuse_too_many_problems(opened, found)
+        confirm(opened, found, yes=yes, limit=limit)
         send_and_report(opened, voice, limit=limit)

@@ -45,7 +45,7 @@ def verify(
         raise UsageError("--seed goes with --sample N")
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     overrides = Overrides(rate=check_rate(rate), concurrency=concurrency)
-    with existing_run(find_run(name, report_dir), overrides, with_secrets=True) as run:
+    with existing_run(find_run(name, report_dir), overrides) as run:
         verification = begin(run, sample=sample, seed=seed)
         voice.say(asking_lines(run, verification))
         watch, show = None if quiet else show_progress, voice.event if verbose else None

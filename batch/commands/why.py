@@ -14,30 +14,46 @@ if TYPE_CHECKING:
     from batch.ledger.history import RequestLife, Try
 
 
+_TOO_LARGE, _LONGEST = 2**63, 19
+"""No ledger holds such a number, or so many digits."""
+
+
 @click.command(short_help="Show what became of one customer.")
 @click.argument("name", metavar="RUN")
-@click.argument("customer", type=click.IntRange(min=1))
+@click.argument("customer")
 @dir_option
-def why(name: str, customer: int, report_dir: Path) -> None:
+def why(name: str, customer: str, report_dir: Path) -> None:
     """Show the life of CUSTOMER in RUN: rows, requests, attempts, answers.
+
+    CUSTOMER is an id, or the mobile number, e-mail address or external id by
+    which the upload names the customer.
 
     Runs that RUN goes on from (by `rerun`, or because its upload is a report
     file of theirs) come first.
     """
-    from batch.errors import UsageError
+    from batch.errors import EnrollBatchError, UsageError
     from batch.ledger.history import life_of
     from batch.ledger.sqlite import LEDGER_NAME
     from batch.run.earlier import chain_of
     from batch.run.opening import find_run
 
     found = False
-    for folder in chain_of(find_run(name, report_dir)):
-        requests = life_of(folder / LEDGER_NAME, customer)
+    chain = chain_of(find_run(name, report_dir))
+    for folder in chain:
+        try:
+            requests = life_of(folder / LEDGER_NAME, customer)
+        except EnrollBatchError as error:
+            if folder == chain[-1]:
+                raise
+            click.echo(f"Run {folder.name}\n  {error.text}")
+            continue
         if requests:
             found = True
             click.echo(f"Run {folder.name}")
             for request in requests:
                 click.echo("\n".join(_request_lines(request)))
+    if not found and customer.isdigit() and (len(customer) > _LONGEST or int(customer) >= _TOO_LARGE):
+        raise UsageError(f"{customer} is no customer id; write one as the upload has it")
     if not found:
         raise UsageError(
             f"customer {customer} has no request in {name}; rejected_rows.csv lists rows that were not sent"

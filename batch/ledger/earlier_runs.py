@@ -1,17 +1,19 @@
 """Step 2 of 5: look requests up in the ledgers of earlier runs, to know whether one of ours enrolled a customer.
 
 Owns the reading of other runs' ledgers: newest first, by identity (scope, customer, period), only what was settled
-before, and never more look-ups than a report can afford. A ledger that is damaged, or of another version, or of
-another API, says nothing. Writes nothing; a run that is being sent is not disturbed.
+before, and never more look-ups than a report can afford. A ledger of another API says nothing; one that is damaged or
+of another version may have had the answer, so that then nobody can say that no run of ours did it. Writes nothing; a
+run that is being sent is not disturbed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batch.errors import LedgerFailed
+from batch.ledger.looking import connect_to_read
 from batch.ledger.schema import SCHEMA_VERSION
 from batch.model import Action, EarlierRequest
 
@@ -50,7 +52,7 @@ _ABOUT = " UNION ALL ".join(
     )
 )
 
-_Place = tuple[int, int | None, int, int]
+_Place = tuple[int | str, int | None, int, int]
 """Customer, org, target group, target."""
 
 
@@ -86,17 +88,21 @@ class EarlierLedgers:
         self._before = before
         self._open: list[tuple[str, sqlite3.Connection]] = []
         self.is_complete = True
+        """Whether every ledger that may know something could be asked, so far."""
 
     def expect(self, count: int) -> None:
         """Open as many ledgers, the newest, as `count` look-ups in each can be afforded."""
         if not count:
             return
         affordable = min(LEDGERS, max(1, LOOK_UPS // count))
-        found = sorted(
-            (each for path in self._paths if (each := _opened(path, self._base_url, self._before))),
-            key=lambda each: -each[0],
-        )
-        self.is_complete = len(found) <= affordable
+        found = []
+        for path in self._paths:
+            try:
+                found += _opened(path, self._base_url, self._before)
+            except _UNREADABLE:
+                self.is_complete = False
+        found.sort(key=lambda each: -each[0])
+        self.is_complete &= len(found) <= affordable
         for index, (_, run_id, connection) in enumerate(found):
             if index < affordable:
                 self._open.append((run_id, connection))
@@ -110,7 +116,11 @@ class EarlierLedgers:
         for run_id, connection in self._open:
             if not open_indexes:
                 break
-            traces = _traces(connection, {rows[index].request.customer for index in open_indexes})
+            try:
+                traces = _traces(connection, {rows[index].request.customer for index in open_indexes})
+            except sqlite3.Error:  # damaged further on
+                self.is_complete = False
+                continue
             still_open = []
             for index in open_indexes:
                 is_known, found[index] = _verdict(traces, rows[index], run_id)
@@ -131,28 +141,37 @@ class EarlierLedgers:
         self.close()
 
 
-def _opened(path: Path, base_url: str, before: int | None) -> tuple[int, str, sqlite3.Connection] | None:
-    """Open a ledger and return when its run was made, its id and the connection; None where it says nothing to us."""
-    with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
-        # Not mode=ro, which leaves files behind; see reading.py.
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
-        try:
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            version, run_id, url, started_at, created_at = connection.execute(
-                "SELECT schema_version, run_id, base_url, started_at, created_at FROM run"
-            ).fetchone()
-            is_earlier = started_at is not None and (before is None or created_at < before)
-            if version == SCHEMA_VERSION and url == base_url and is_earlier:
-                return created_at, run_id, connection
-        except BaseException:
+_UNREADABLE = (sqlite3.Error, LedgerFailed, ValueError, TypeError)
+"""What it raises to read a ledger that is damaged, locked for good, gone by now, or of another version."""
+
+
+def _opened(path: Path, base_url: str, before: int | None) -> list[tuple[int, str, sqlite3.Connection]]:
+    """Open a ledger; return when its run was made, its id and the connection, or nothing where it has no say.
+
+    Raises one of `_UNREADABLE` where nobody can tell.
+    """
+    connection = connect_to_read(path)
+    is_wanted = False
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        (url,) = connection.execute("SELECT base_url FROM run").fetchone()
+        if url != base_url:
+            return []
+        version, run_id, started_at, created_at = connection.execute(
+            "SELECT schema_version, run_id, started_at, created_at FROM run"
+        ).fetchone()
+        if started_at is None or (before is not None and created_at >= before):
+            return []
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"{path}: layout {version}")
+        is_wanted = True
+        return [(created_at, run_id, connection)]
+    finally:
+        if not is_wanted:
             connection.close()
-            raise
-        connection.close()
-    return None
 
 
-def _traces(connection: sqlite3.Connection, customers: Iterable[int]) -> _Traces:
+def _traces(connection: sqlite3.Connection, customers: Iterable[int | str]) -> _Traces:
     traces = _Traces()
     for customer, action, org_id, group_id, target_id, period, outcome, at in _about(connection, customers):
         place = (customer, org_id, group_id, target_id)
@@ -164,13 +183,12 @@ def _traces(connection: sqlite3.Connection, customers: Iterable[int]) -> _Traces
     return traces
 
 
-def _about(connection: sqlite3.Connection, customers: Iterable[int]) -> Iterator[tuple[Any, ...]]:
-    """Yield what a ledger has of these customers; one that fails on the way has nothing more."""
-    ordered = sorted(customers)
-    with contextlib.suppress(sqlite3.Error):
-        for first in range(0, len(ordered), _AT_ONCE):
-            some = ordered[first : first + _AT_ONCE]
-            yield from connection.execute(_ABOUT.format(marks=", ".join("?" * len(some))), some * 4)
+def _about(connection: sqlite3.Connection, customers: Iterable[int | str]) -> Iterator[tuple[Any, ...]]:
+    """Yield what a ledger has of these customers."""
+    ordered = sorted(customer for customer in customers if isinstance(customer, int))
+    for first in range(0, len(ordered), _AT_ONCE):
+        some = ordered[first : first + _AT_ONCE]
+        yield from connection.execute(_ABOUT.format(marks=", ".join("?" * len(some))), some * 4)
 
 
 def _verdict(traces: _Traces, row: ReportRow, run_id: str) -> tuple[bool, EarlierRequest | None]:
@@ -186,5 +204,5 @@ def _verdict(traces: _Traces, row: ReportRow, run_id: str) -> tuple[bool, Earlie
     return bool(unenrolled), None
 
 
-def _key(scope: Scope, customer: int, period: str | None) -> tuple[_Place, str | None]:
+def _key(scope: Scope, customer: int | str, period: str | None) -> tuple[_Place, str | None]:
     return (customer, scope.org_id, scope.target_group_id, scope.target_id), period

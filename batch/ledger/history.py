@@ -6,11 +6,13 @@ Read-only and small; knows no other run and no words for people.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
+from batch.ledger.looking import check_version, connect_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +58,9 @@ _REQUESTS = """
 SELECT r.request_no, i.path, s.row, c.action, p.name, c.org_id, c.target_group_id, c.target_id, r.initial_balance,
     r.reset, r.contradicted, r.doubtful
 FROM request r JOIN source_row s USING (row_no) JOIN input i USING (input_no) JOIN scope c USING (scope_no)
-LEFT JOIN period p USING (period_no) WHERE r.customer = ? ORDER BY r.request_no
+LEFT JOIN period p USING (period_no) WHERE r.customer IN ({marks}) ORDER BY r.request_no
 """
+_NAMED = "SELECT coalesce(customer, identifier) FROM lookup WHERE identifier IN (?, ?, ?, ?)"
 _TRIES = """
 SELECT attempt, started_at, ended_at, 0, outcome, reason, tells, http_status, error_code, error_message, api_request_id
 FROM attempt WHERE request_no = :no AND tells <> 'withdrawn'
@@ -74,19 +77,33 @@ WHERE p.request_no = ? AND p.row_no <> r.row_no ORDER BY p.row_no
 """
 
 
-def life_of(path: Path, customer: int) -> list[RequestLife]:
+def life_of(path: Path, whom: str) -> list[RequestLife]:
     """Return the requests of a customer in the ledger at `path`, in the order in which they are sent.
+
+    `whom` is a customer id, or what else the upload names a customer by, with or without its kind before a colon.
 
     Raises:
         LedgerFailed: the ledger cannot be read.
+        UsageError: it is of another version.
     """
     try:
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
-            connection.execute("PRAGMA query_only = ON")  # opened for reading alone it would leave its -shm behind
-            return [_life(connection, row) for row in connection.execute(_REQUESTS, (customer,)).fetchall()]
+        with contextlib.closing(connect_to_read(path)) as connection:
+            check_version(connection, path)
+            customers = list(_named(connection, whom))
+            question = _REQUESTS.format(marks=", ".join("?" * len(customers)))
+            return [_life(connection, row) for row in connection.execute(question, customers).fetchall()]
     except sqlite3.Error as error:
         raise LedgerFailed(f"{path}: cannot be read ({error})") from error
+
+
+def _named(connection: sqlite3.Connection, whom: str) -> set[int | str]:
+    """Return whom a person may mean: a customer id, or an identifier, as the ledger has it in its requests."""
+    digits = re.sub(r"[\s()+.-]", "", whom).removeprefix("00")
+    names = (whom, f"mobile:{digits}", f"email:{whom}", f"external_id:{whom}")
+    named: set[int | str] = {customer for (customer,) in connection.execute(_NAMED, names)}
+    if whom.isascii() and whom.isdigit() and len(whom) < 20 and int(whom) < 2**63:
+        named.add(int(whom))
+    return named
 
 
 def _life(connection: sqlite3.Connection, row: tuple[object, ...]) -> RequestLife:

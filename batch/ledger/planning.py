@@ -123,6 +123,7 @@ class PlanWriter:
                 [(text, *counts) for text, counts in self._notes.items()],
             )
             _settle_contradictions(connection)
+            _settle_who_was_not_found(connection)
             _cut_chunks(connection)
             connection.execute("UPDATE run SET state = ?", (State.PLANNED.value,))
         return plan_totals(self._ledger)
@@ -215,10 +216,20 @@ def _settle_contradictions(connection: sqlite3.Connection) -> None:
     )
 
 
+def _settle_who_was_not_found(connection: sqlite3.Connection) -> None:
+    """Settle, without a call, the requests of customers whose look-up ended without an id: as the API said there."""
+    connection.execute(
+        "INSERT INTO outcome SELECT request_no, 0, outcome, 'look_up', 0, http_status, error_code, error_message,"
+        " api_request_id, NULL, asked_at FROM request JOIN lookup ON identifier = request.customer"
+        " WHERE typeof(request.customer) = 'text' AND outcome IS NOT NULL AND NOT contradicted"
+    )
+
+
 def _cut_chunks(connection: sqlite3.Connection) -> None:
     """Deal customers, in the order of their first request, to chunks of about CHUNK_REQUESTS requests."""
     lanes = connection.execute(
-        "SELECT customer, count(*), min(request_no) FROM request WHERE NOT contradicted GROUP BY customer ORDER BY 3"
+        "SELECT customer, count(*), min(request_no) FROM request"
+        " WHERE NOT contradicted AND typeof(customer) = 'integer' GROUP BY customer ORDER BY 3"
     )
     sizes: list[int] = []
 
@@ -260,7 +271,7 @@ def first_requests(ledger: SqliteLedger, count: int) -> tuple[EnrollmentRequest,
         "SELECT s.action, s.kind, s.org_id, s.target_group_id, s.target_id, r.customer, p.name,"
         " r.initial_balance, r.reset"
         " FROM request r JOIN scope s USING (scope_no) LEFT JOIN period p USING (period_no)"
-        " WHERE NOT r.contradicted ORDER BY r.request_no LIMIT ?",
+        " WHERE NOT r.contradicted AND typeof(r.customer) = 'integer' ORDER BY r.request_no LIMIT ?",
         count,
     )
     return tuple(

@@ -1,7 +1,7 @@
 """Step 2 of 5: what the report reads of a ledger: how each request stands, where it came from, and the counts.
 
-Owns the one rule that says how a request stands (`_UNSETTLED`, `_SUPERSEDED`, `_TOLD`) and sees the ledger as it was at
-one moment, beside a running sender. Writes nothing, and knows nothing of files, words or what a count should be.
+Sees the ledger as it was at one moment, beside a running sender. Writes nothing, and knows nothing of files, words or
+what a count should be; how a request stands is the rule of `standing`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import sqlite3
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from batch.errors import LedgerFailed, UsageError
+from batch.errors import LedgerFailed
 from batch.ledger import timeline
-from batch.ledger.schema import SCHEMA_VERSION
+from batch.ledger.gaps import GAPS
+from batch.ledger.looking import check_version, connect_to_read, require_ledger
+from batch.ledger.schema import SENDING_NS
+from batch.ledger.standing import STANDING, SUPERSEDED, TOLD, UNSETTLED
 from batch.model import (
     Action,
     Activity,
@@ -37,66 +40,10 @@ from batch.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     Cells = tuple[str | int | float | bool | None, ...]
-
-_SUPERSEDED = """
-CREATE TEMP TABLE superseded (request_no INTEGER, fence INTEGER, PRIMARY KEY (request_no, fence)) WITHOUT ROWID;
-INSERT INTO superseded SELECT o.request_no, o.fence FROM outcome o WHERE EXISTS (
-    SELECT 1 FROM outcome b WHERE b.request_no = o.request_no
-    AND (b.outcome <> 'not_sent', b.outcome <> 'in_doubt', b.fence)
-        > (o.outcome <> 'not_sent', o.outcome <> 'in_doubt', o.fence));
-"""
-"""Of several outcomes of one request the one with the highest fence holds, but any answer beats in_doubt, and both
-beat not_sent: what one worker could not know, a late one may."""
-
-_UNSETTLED = """
-CREATE TEMP TABLE unsettled (
-    request_no INTEGER PRIMARY KEY, outcome TEXT, reason TEXT, http_status INTEGER, error_code INTEGER,
-    error_message TEXT NOT NULL DEFAULT '', api_request_id TEXT NOT NULL DEFAULT '');
-INSERT INTO unsettled (request_no) SELECT r.request_no FROM request r
-    WHERE NOT r.contradicted AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no);
-CREATE TEMP TABLE interrupted AS SELECT DISTINCT u.request_no
-    FROM intent i, json_each(i.attempts) a JOIN unsettled u ON u.request_no = json_extract(a.value, '$[0]')
-    WHERE EXISTS (SELECT 1 FROM unsettled) AND NOT EXISTS (
-        SELECT 1 FROM attempt t WHERE t.request_no = u.request_no AND t.attempt = json_extract(a.value, '$[1]')
-        AND t.fence = i.fence);
-WITH ranked AS (
-    SELECT t.*, row_number() OVER (
-        PARTITION BY t.request_no ORDER BY t.tells = 'may_be_applied' DESC, t.attempt DESC, t.fence DESC) AS place
-    FROM unsettled u JOIN attempt t USING (request_no) WHERE t.tells <> 'withdrawn')
-UPDATE unsettled SET outcome = iif(t.tells = 'may_be_applied', 'in_doubt', t.outcome), reason = t.reason,
-        http_status = t.http_status, error_code = t.error_code, error_message = t.error_message,
-        api_request_id = t.api_request_id
-    FROM ranked t WHERE t.place = 1 AND t.request_no = unsettled.request_no;
-UPDATE unsettled SET outcome = 'in_doubt', reason = 'interrupted', http_status = NULL, error_code = NULL,
-        error_message = '', api_request_id = ''
-    WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM interrupted);
-UPDATE unsettled SET outcome = 'in_doubt', reason = 'in_doubt_before', http_status = NULL, error_code = NULL,
-        error_message = '', api_request_id = ''
-    WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM request WHERE doubtful);
-UPDATE unsettled SET outcome = 'not_sent', reason = coalesce((SELECT stop_reason FROM run), '') WHERE outcome IS NULL;
-"""
-"""How a request without an outcome stands: in doubt where an attempt may have been applied or left no trace but its
-intent, else as its last attempt says, else not sent."""
-
-_TOLD = """
-CREATE TEMP TABLE told (
-    request_no INTEGER PRIMARY KEY, outcome TEXT, reason TEXT, http_status INTEGER, error_code INTEGER,
-    asked_at INTEGER);
-INSERT INTO told SELECT request_no, outcome, reason, http_status, error_code, max(asked_at)
-    FROM verdict WHERE sample = '' GROUP BY request_no;
-"""
-"""What the last look at the API said about a request; it counts where the outcome that holds is in doubt."""
-
-_STANDING = """
-LEFT JOIN outcome o ON o.request_no = r.request_no AND NOT EXISTS (
-    SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence)
-LEFT JOIN told v ON v.request_no = r.request_no AND o.outcome = 'in_doubt'
-LEFT JOIN unsettled u ON u.request_no = r.request_no
-"""
 
 _REPORT_ROWS = f"""
 SELECT r.request_no, r.customer, r.scope_no, p.name, r.initial_balance, r.reset,
@@ -107,13 +54,13 @@ SELECT r.request_no, r.customer, r.scope_no, p.name, r.initial_balance, r.reset,
     (SELECT count(*) FROM attempt t WHERE t.request_no = r.request_no AND t.tells <> 'withdrawn')
     + (SELECT count(*) FROM outcome t WHERE t.request_no = r.request_no AND t.attempt > 0),
     coalesce(o.api_request_id, u.api_request_id), coalesce(v.asked_at, o.settled_at), s.input_no, s.row, s.cells
-FROM request r JOIN source_row s USING (row_no) LEFT JOIN period p USING (period_no) {_STANDING}
+FROM request r JOIN source_row s USING (row_no) LEFT JOIN period p USING (period_no) {STANDING}
 WHERE NOT r.contradicted ORDER BY r.request_no
 """
 
 _REJECTED_ROWS = """
 SELECT s.input_no, s.row, p.column, p.value, p.problem, p.hint,
-    iif(p.problem = 'contradiction' AND f.row_no = p.row_no, NULL, fs.row), s.cells
+    iif(p.problem = 'contradiction' AND f.row_no = p.row_no, NULL, fs.row), s.cells, fs.input_no
 FROM row_problem p JOIN source_row s USING (row_no)
 LEFT JOIN request f ON f.request_no = p.request_no LEFT JOIN source_row fs ON fs.row_no = f.row_no
 ORDER BY p.row_no, p.problem_no
@@ -150,6 +97,7 @@ _COUNTS = {
     " OR EXISTS (SELECT 1 FROM outcome e WHERE e.request_no = o.request_no AND e.attempt > 0"
     " AND e.fence < o.fence)))",
     "calls_saved": "SELECT count(*) FROM outcome WHERE outcome = 'covered_by_cascade' AND attempt = 0",
+    "look_ups": "SELECT coalesce(sum(calls), 0) FROM lookup",
 }
 
 # From the outcomes themselves, not by way of the requests: so an outcome without a request shows.
@@ -163,7 +111,7 @@ UNION ALL SELECT outcome, count(*) FROM unsettled GROUP BY 1
 _SUBTOTALS = f"""
 SELECT scope_no, p.name, outcome, n FROM (
     SELECT r.scope_no, r.period_no, coalesce(v.outcome, o.outcome, u.outcome) AS outcome, count(*) AS n
-    FROM request r {_STANDING}
+    FROM request r {STANDING}
     WHERE NOT r.contradicted GROUP BY 1, 2, 3) LEFT JOIN period p USING (period_no)
 ORDER BY scope_no, period_no, outcome
 """
@@ -180,31 +128,22 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise UsageError(f"{path.parent} is not a run: it holds no {path.name}")
+        require_ledger(path)
         self._path = path
         with self._failing_as_ledger():
-            # Not mode=ro: such a connection leaves its -wal and -shm files behind. `query_only` below forbids writing.
-            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+            self._connection = connect_to_read(path)
         try:
             with self._failing_as_ledger():
-                self._begin()
+                check_version(self._connection, path)
+                # On disk, because a run of many millions of open requests must not fill the memory.
+                self._connection.executescript(
+                    "PRAGMA temp_store = FILE; PRAGMA query_only = OFF; BEGIN;"
+                    f"{SUPERSEDED} {UNSETTLED} {TOLD} PRAGMA query_only = ON;"
+                )
         except BaseException:
             self._connection.close()
             raise
         self._scopes = self._read_scopes()
-
-    def _begin(self) -> None:
-        (version,) = self._connection.execute("SELECT schema_version FROM run").fetchone()
-        if version != SCHEMA_VERSION:
-            raise UsageError(
-                f"{self._path}: ledger version {version}, but this program reads version {SCHEMA_VERSION}; "
-                f"use the enroll-batch that made it"
-            )
-        # On disk, because a run of many millions of open requests must not fill the memory.
-        self._connection.executescript(
-            f"PRAGMA temp_store = FILE; BEGIN; {_SUPERSEDED} {_UNSETTLED} {_TOLD} PRAGMA query_only = ON;"
-        )
 
     def _read_scopes(self) -> dict[int, Scope]:
         return {
@@ -235,8 +174,9 @@ class LedgerReader:
     def run(self) -> RunFacts:
         """Return the facts of the run as a whole."""
         names = [field.name for field in fields(RunFacts)]
+        columns = ", ".join(names).replace("sending_ns", SENDING_NS)
         with self._failing_as_ledger():
-            (row,) = self._rows(f"SELECT {', '.join(names)} FROM run")
+            (row,) = self._rows(f"SELECT {columns} FROM run")
             facts = dict(zip(names, row, strict=True))
             return RunFacts(**facts | {"state": State(facts["state"])})
 
@@ -291,7 +231,7 @@ class LedgerReader:
 
     def tallies(self) -> Tallies:
         """Count everything, each figure from the tables that record it."""
-        counts = {name: self._count(sql) for name, sql in _COUNTS.items()}
+        counts = {name: self._count(sql) for name, sql in (_COUNTS | GAPS).items()}
         outcomes = dict.fromkeys(Outcome, 0)
         with self._failing_as_ledger():
             for outcome, count in self._rows(_OUTCOMES):
@@ -301,6 +241,10 @@ class LedgerReader:
                 for scope_no, period, outcome, count in self._rows(_SUBTOTALS)
             )
         return Tallies(outcomes=outcomes, subtotals=subtotals, **counts)
+
+    def found_customers(self) -> Iterator[tuple[str, int]]:
+        """Yield whom look-ups have found: the identifier, such as `mobile:919111111111`, and the customer's id."""
+        yield from self._rows("SELECT identifier, customer FROM lookup WHERE customer IS NOT NULL ORDER BY lookup_no")
 
     def request_no(self, request: EnrollmentRequest) -> int | None:
         """Return the number of the request with this identity, contradicted or not; None when there is none."""
@@ -334,12 +278,32 @@ class LedgerReader:
                     input_no, row_number, cells,
                 )  # fmt: skip
 
+    def count_reasons(self, reasons: Collection[str]) -> int:
+        """Return how many outcomes were recorded with one of these reasons, those that later ones replaced included."""
+        marks = ", ".join("?" * len(reasons))
+        with self._failing_as_ledger():
+            ((count,),) = self._connection.execute(
+                f"SELECT count(*) FROM outcome WHERE reason IN ({marks})", list(reasons)
+            )
+        return int(count)
+
+    def after_own_yes(self, request_nos: Collection[int]) -> set[int]:
+        """Return which of these requests came after one for another cycle that enrolled the customer, or may have."""
+        sql = (
+            "SELECT r.request_no FROM json_each(?) n JOIN request r ON r.request_no = n.value WHERE EXISTS ("
+            " SELECT 1 FROM request e JOIN outcome o USING (request_no) WHERE e.customer = r.customer"
+            " AND e.scope_no = r.scope_no AND e.request_no < r.request_no AND o.outcome IN ('enrolled', 'in_doubt'))"
+        )
+        with self._failing_as_ledger():
+            return {no for (no,) in self._connection.execute(sql, [json.dumps(list(request_nos))])}
+
     def rejected_rows(self) -> Iterator[RejectedRow]:
         """Yield each row problem, and each duplicate or contradicted request, in the order of their rows."""
         with self._failing_as_ledger():
-            for input_no, row, column, value, problem, hint, duplicate_of_row, cells in self._rows(_REJECTED_ROWS):
-                found = RowProblem(column, value, Problem(problem), hint)
-                yield RejectedRow(input_no, row, found, duplicate_of_row, tuple(json.loads(cells)))
+            for input_no, row, *found, other_row, cells, other_input in self._rows(_REJECTED_ROWS):
+                column, value, problem, hint = found
+                row_problem = RowProblem(column, value, Problem(problem), hint)
+                yield RejectedRow(input_no, row, row_problem, other_row, tuple(json.loads(cells)), other_input)
 
     def source_rows(self, input_no: int) -> Iterator[tuple[int, Cells]]:
         """Yield the rows of one input that are not blank, in their order: row number and cells as they came."""

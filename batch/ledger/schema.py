@@ -8,6 +8,9 @@ from __future__ import annotations
 
 SCHEMA_VERSION = 2
 
+SENDING_NS = "sending_ns + iif(sending_since IS NULL, 0, max(0, coalesce(heartbeat_at, 0) - sending_since))"
+"""The time spent sending so far, as an expression over `run`: an invocation that died sent until its last heartbeat."""
+
 TABLES = """
 CREATE TABLE run (                      -- exactly one row; committed before the file gets its name
     run_id          TEXT NOT NULL,
@@ -28,11 +31,13 @@ CREATE TABLE run (                      -- exactly one row; committed before the
     inputs          TEXT NOT NULL DEFAULT '[]',  -- JSON array of [path, sha256 or null]: so planning can begin anew
     campaign        TEXT NOT NULL,      -- JSON of campaign and scope: the same file under the same one is a repeat
     parent          TEXT,               -- the folder of the run that this one goes on from (`rerun`)
+    rerun           TEXT,               -- JSON of what a `rerun` was told: so its planning can begin anew
     created_at      INTEGER NOT NULL,
     started_at      INTEGER,            -- the first start of sending
     finished_at     INTEGER,            -- the end of the last invocation that sent
-    sending_ns      INTEGER NOT NULL DEFAULT 0,  -- time spent sending, over all invocations
-    heartbeat_at    INTEGER
+    sending_ns      INTEGER NOT NULL DEFAULT 0,  -- time spent sending, over all invocations that ended
+    sending_since   INTEGER,            -- the begin of an invocation that sends, or died of it
+    heartbeat_at    INTEGER             -- the last sign of life of a sender
 );
 CREATE TABLE input (
     input_no        INTEGER PRIMARY KEY,
@@ -67,7 +72,7 @@ CREATE TABLE period (
 );
 CREATE TABLE request (
     request_no      INTEGER PRIMARY KEY,  -- in the order of source row, then cycle: also the order within a lane
-    customer        NOT NULL,             -- integer; no affinity, so that an identifier could stand here as text
+    customer        NOT NULL,             -- integer; an identifier as text (see lookup) where the id is not known
     scope_no        INTEGER NOT NULL,
     period_no       INTEGER NOT NULL,     -- 0: no period
     row_no          INTEGER NOT NULL,
@@ -91,6 +96,18 @@ CREATE TABLE note (                       -- what was left out of requests witho
     text            TEXT PRIMARY KEY,
     row_count       INTEGER NOT NULL,
     first_row_no    INTEGER NOT NULL
+);
+CREATE TABLE lookup (                     -- an identifier of the upload and whom it names; asked about before planning
+    lookup_no       INTEGER PRIMARY KEY,
+    identifier      TEXT NOT NULL UNIQUE,  -- such as mobile:919111111111; in request.customer where nobody was found
+    customer        INTEGER,              -- NULL: nobody found, or not asked about yet
+    outcome         TEXT,                 -- model.Outcome of its requests where nobody was found
+    calls           INTEGER NOT NULL DEFAULT 0,
+    http_status     INTEGER,
+    error_code      INTEGER,
+    error_message   TEXT NOT NULL DEFAULT '',
+    api_request_id  TEXT NOT NULL DEFAULT '',
+    asked_at        INTEGER               -- when the answer was recorded
 );
 CREATE TABLE chunk (                      -- about 1,000 requests: all requests of its lanes
     chunk_no        INTEGER PRIMARY KEY,

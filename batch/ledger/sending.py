@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
+from batch.ledger.schema import SENDING_NS
 from batch.model import Action, Chunk, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, Speaks, Tells, Verdict
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class SendingLedger:
                 ],
             )
             connection.execute("UPDATE chunk SET state = 'ready', owner = NULL WHERE state = 'claimed'")
+            connection.execute(f"UPDATE run SET sending_ns = {SENDING_NS}, sending_since = NULL")
         return len(dangling)
 
     def claim_chunk(self, up_to: int | None = None) -> Chunk | None:
@@ -131,8 +133,8 @@ class SendingLedger:
         rows = self._ledger.read(
             "SELECT l.customer, l.chunk_no, (SELECT count(*) FROM request r WHERE r.customer = l.customer AND NOT"
             " r.contradicted), l.customer IN (SELECT customer FROM request WHERE request_no IN (SELECT min(request_no)"
-            " FROM request WHERE NOT contradicted GROUP BY scope_no, period_no)) AS needed"
-            " FROM lane l ORDER BY needed DESC, l.lane_no LIMIT ?",
+            " FROM request WHERE NOT contradicted AND typeof(customer) = 'integer' GROUP BY scope_no, period_no))"
+            " AS needed FROM lane l ORDER BY needed DESC, l.lane_no LIMIT ?",
             _MOST_CANARIES,
         )
         chosen: set[int] = set()
@@ -198,6 +200,15 @@ class SendingLedger:
                 "UPDATE chunk SET state = 'done', owner = NULL WHERE chunk_no = ? AND fence = ? AND state = 'claimed'",
                 [(chunk.chunk_no, chunk.fence) for chunk in entries.finished_chunks],
             )
+            connection.execute("UPDATE run SET heartbeat_at = ?", (now,))
+
+    def beat(self, now: int) -> None:
+        """Say that the sender lives, also while it has nothing to write.
+
+        Raises:
+            LedgerFailed: the disk is full or failing.
+        """
+        with self._ledger.transaction() as connection:
             connection.execute("UPDATE run SET heartbeat_at = ?", (now,))
 
     def _write_intent(self, connection: sqlite3.Connection, intent: Intent, now: int) -> None:

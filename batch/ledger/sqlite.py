@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import LedgerFailed, UsageError
+from batch.ledger.looking import check_version, require_ledger
 from batch.ledger.schema import SCHEMA_VERSION, TABLES
 from batch.model import State
 
@@ -43,6 +45,7 @@ class NewRun:
     campaign: str
     created_at: int
     parent: str | None = None
+    rerun: str | None = None
     inputs: str = "[]"
 
 
@@ -57,10 +60,9 @@ def create_ledger(folder: Path, run: NewRun) -> SqliteLedger:
     path = folder / LEDGER_NAME
     if path.exists():
         raise UsageError(f"{folder} holds a run already; choose another --run-dir, or resume that run")
-    _make_folder(folder)
-    unnamed = folder / f".{LEDGER_NAME}.new"
+    made_folder(folder)
+    unnamed = folder / f".{LEDGER_NAME}.{secrets.token_hex(8)}.new"  # so that two processes never write to one file
     try:
-        unnamed.unlink(missing_ok=True)
         connection = sqlite3.connect(unnamed, isolation_level=None)
         with contextlib.closing(connection):
             connection.executescript(f"PRAGMA synchronous=FULL; BEGIN; {TABLES}")
@@ -69,21 +71,37 @@ def create_ledger(folder: Path, run: NewRun) -> SqliteLedger:
             connection.execute(f"INSERT INTO run ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
             connection.execute("COMMIT")
         os.link(unnamed, path)  # unlike a rename it never replaces a ledger that another process has just made
-        unnamed.unlink()
     except FileExistsError as error:
         raise UsageError(f"{folder} holds a run already; choose another --run-dir, or resume that run") from error
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            "the name of the run's folder, its config or an input is not UTF-8; rename it, or choose another --run-dir"
+        ) from error
     except OSError as error:
         raise _unwritable(folder, error) from error
     except sqlite3.Error as error:
         raise UsageError(f"{folder}: a ledger cannot be made there ({error}); choose another --run-dir") from error
+    finally:
+        for left in (unnamed, unnamed.with_name(f"{unnamed.name}-journal")):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
     return open_ledger(folder)
 
 
-def _make_folder(folder: Path) -> None:
+def made_folder(folder: Path, *, exist_ok: bool = True) -> Path:
+    """Make a folder for a run where it is not there yet, and return it.
+
+    Raises:
+        FileExistsError: it is there, and that is not `exist_ok`.
+        UsageError: it cannot be made.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
+        if isinstance(error, FileExistsError) and not exist_ok:
+            raise
         raise _unwritable(folder, error) from error
+    return folder
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:
@@ -98,30 +116,19 @@ def open_ledger(folder: Path) -> SqliteLedger:
         LedgerFailed: the file is damaged or cannot be opened.
     """
     path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise UsageError(f"{folder} is not a run: it holds no {LEDGER_NAME}")
+    require_ledger(path)
+    if not (os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
+        raise LedgerFailed(f"{folder}: cannot be written here; nothing is sent without a record of it")
     with _failing_as_ledger(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         try:
-            _check_version(connection, path)
+            check_version(connection, path)
             # FULL: an intent must be on disk before its bytes leave, also when the power goes.
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;")
         except BaseException:
             connection.close()
             raise
     return SqliteLedger(path, connection)
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    try:
-        (version,) = connection.execute("SELECT schema_version FROM run").fetchone()
-    except sqlite3.OperationalError as error:
-        raise LedgerFailed(f"{path}: this is not a ledger of enroll-batch ({error})") from error
-    if version != SCHEMA_VERSION:
-        raise UsageError(
-            f"{path}: ledger version {version}, but this program writes version {SCHEMA_VERSION}; "
-            f"use the enroll-batch that made it"
-        )
 
 
 @contextlib.contextmanager

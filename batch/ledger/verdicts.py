@@ -7,7 +7,8 @@ HTTP and nothing of what an answer proves.
 
 from __future__ import annotations
 
-import hashlib
+import heapq
+import random
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,39 +18,44 @@ from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from batch.ledger.sqlite import SqliteLedger
     from batch.model import Event, Verdict
 
 REQUESTS_READ: Final = 1_000
+_BLOCK_BITS: Final = 10
 
 _BEGINS: Final = {False: "verifying", True: "auditing"}
 _ENDS: Final = {False: "verified", True: "audited"}
 """The kinds of the events that begin and end a verification, by whether it is an audit."""
 
 _IN_DOUBT: Final = """
-SELECT request_no FROM outcome WHERE outcome = 'in_doubt'
-EXCEPT SELECT request_no FROM outcome WHERE outcome NOT IN ('in_doubt', 'not_sent')
-EXCEPT SELECT request_no FROM verdict WHERE sample = '' AND outcome <> 'in_doubt'
+SELECT DISTINCT o.request_no FROM outcome o WHERE o.outcome = 'in_doubt' AND NOT EXISTS (
+    SELECT 1 FROM outcome b WHERE b.request_no = o.request_no AND b.outcome NOT IN ('in_doubt', 'not_sent'))
+AND NOT EXISTS (
+    SELECT 1 FROM verdict v WHERE v.request_no = o.request_no AND v.sample = '' AND v.outcome <> 'in_doubt')
 """
 """The requests that stand in doubt by their outcomes and by what was said about them later."""
 
 _ENROLLED: Final = """
-SELECT o.request_no FROM outcome o WHERE o.outcome = 'enrolled' AND NOT EXISTS (
-    SELECT 1 FROM outcome b WHERE b.request_no = o.request_no AND b.fence > o.fence
-    AND b.outcome NOT IN ('in_doubt', 'not_sent'))
+SELECT o.request_no FROM outcome o WHERE o.outcome = 'enrolled' AND NOT (
+    o.request_no IN (SELECT request_no FROM outcome GROUP BY request_no HAVING count(*) > 1) AND EXISTS (
+        SELECT 1 FROM outcome b WHERE b.request_no = o.request_no AND b.fence > o.fence
+        AND b.outcome NOT IN ('in_doubt', 'not_sent')))
+ORDER BY o.request_no
 """
-"""The requests that stand as enrolled by the answer to a request of ours."""
+"""The requests that stand as enrolled by the answer to a request of ours; few have several outcomes."""
 
 _OVERTAKEN: Final = """
-(SELECT count(DISTINCT action) FROM scope) > 1 AND EXISTS (
+SELECT request_no, EXISTS (
     SELECT 1 FROM request q JOIN scope t USING (scope_no) WHERE q.customer = r.customer
     AND q.request_no > r.request_no AND NOT q.contradicted AND t.action <> s.action AND t.org_id IS s.org_id
     AND (t.target_group_id, t.target_id) = (s.target_group_id, s.target_id))
+FROM ({chosen}) JOIN request r USING (request_no) JOIN scope s USING (scope_no)
 """
-"""A later request of this run changed the same enrolment again, so its state says nothing about this request. Most
-runs have one action, which is cheap to see."""
+"""Whether a later request of this run changed the same enrolment again, so its state says nothing about this request.
+Only where a run has several actions, because it takes long to see."""
 
 _TOLD: Final = "EXISTS (SELECT 1 FROM verdict v WHERE v.request_no = l.request_no AND v.asked_at >= ? AND v.sample = ?)"
 
@@ -108,6 +114,47 @@ class Told:
     error_code: int | None
 
 
+@dataclass(slots=True)
+class _Candidates:
+    """The chosen requests but for those that were overtaken, by number, and how many there were of both."""
+
+    connection: sqlite3.Connection
+    chosen: str
+    population: int = 0
+    overtaken: int = 0
+
+    def __iter__(self) -> Iterator[int]:
+        ((actions,),) = self.connection.execute("SELECT count(DISTINCT action) FROM scope")
+        question = (
+            _OVERTAKEN.format(chosen=self.chosen) if actions > 1 else f"SELECT request_no, 0 FROM ({self.chosen})"
+        )
+        for number, is_overtaken in self.connection.execute(question):
+            if is_overtaken:
+                self.overtaken += 1
+            else:
+                self.population += 1
+                yield number
+
+
+def draw(numbers: Iterable[int], size: int, seed: str) -> list[int]:
+    """Return `size` of the numbers, or all where there are fewer, each as likely as any other.
+
+    Whether a number is drawn before another depends on the two and on `seed` alone.
+    """
+    return [number for _, number in heapq.nsmallest(size, _lots(numbers, seed))]
+
+
+def _lots(numbers: Iterable[int], seed: str) -> Iterator[tuple[float, int]]:
+    """Give each number a lot. Lots are made for a block of numbers at once, because seeding is what takes long."""
+    block, lots = -1, [0.0]
+    for number in numbers:
+        if number >> _BLOCK_BITS != block:
+            block = number >> _BLOCK_BITS
+            source = random.Random(f"{seed}:{block}")  # noqa: S311 - repeatable, and nobody gains by guessing it
+            lots = [source.random() for _ in range(1 << _BLOCK_BITS)]
+        yield lots[number & (1 << _BLOCK_BITS) - 1], number
+
+
 class VerdictLedger:
     """The view of a ledger that `verify` needs. One at a time: the caller holds the run's lock."""
 
@@ -117,34 +164,27 @@ class VerdictLedger:
 
     def begin_doubts(self, now: int) -> Verification:
         """Choose the requests that stand in doubt and were not asked about in the verification under way."""
-        return self._begin("", _IN_DOUBT, "", now)
+        return self._begin("", _IN_DOUBT, iter, now)
 
     def begin_audit(self, size: int, seed: str, now: int) -> Verification:
         """Choose `size` of the enrolled requests by `seed`: the same each time, and a larger sample holds them too."""
-
-        def place(request_no: int) -> bytes:
-            return hashlib.blake2b(f"{seed}:{request_no}".encode(), digest_size=8).digest()
-
-        self._ledger.connection.create_function("place", 1, place, deterministic=True)
         label = f"sample of {size}, seed {seed}"
-        return self._begin(label, _ENROLLED, f"ORDER BY place(request_no), request_no LIMIT {size:d}", now)
+        return self._begin(label, _ENROLLED, lambda numbers: draw(numbers, size, seed), now)
 
-    def _begin(self, label: str, chosen: str, drawn: str, now: int) -> Verification:
+    def _begin(
+        self, label: str, chosen: str, drawn: Callable[[Iterator[int]], Iterable[int]], now: int
+    ) -> Verification:
         going_on_since = self._going_on_since(label)
         begun_at = going_on_since or now
-        candidates = (
-            f"SELECT r.request_no, r.customer, r.scope_no, {_OVERTAKEN} AS overtaken"
-            f" FROM ({chosen}) JOIN request r USING (request_no) JOIN scope s USING (scope_no)"
-        )
         self._read_up_to = 0
         with self._ledger.transaction() as connection:
-            connection.execute("DROP TABLE IF EXISTS temp.look")
-            connection.execute("CREATE TEMP TABLE look (request_no INTEGER NOT NULL)")
-            ((overtaken, population),) = connection.execute(
-                f"SELECT coalesce(sum(overtaken), 0), count(*) FROM ({candidates})"
-            )
+            candidates = _Candidates(connection, chosen)
+            for table in ("drawn", "look"):
+                connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+                connection.execute(f"CREATE TEMP TABLE {table} (request_no INTEGER NOT NULL)")
+            connection.executemany("INSERT INTO drawn VALUES (?)", ((number,) for number in drawn(iter(candidates))))
             connection.execute(
-                f"INSERT INTO look SELECT request_no FROM (SELECT * FROM ({candidates}) WHERE NOT overtaken {drawn}) l"
+                f"INSERT INTO look SELECT request_no FROM drawn l JOIN request USING (request_no)"
                 f" WHERE NOT {_TOLD} ORDER BY customer, scope_no, request_no",
                 (begun_at, label),
             )
@@ -153,7 +193,7 @@ class VerdictLedger:
             )
             if requests and going_on_since is None:
                 _write_event(connection, _BEGINS[bool(label)], label or f"{requests} requests in doubt", now)
-        return Verification(begun_at, label, requests, looks, overtaken, population - overtaken)
+        return Verification(begun_at, label, requests, looks, candidates.overtaken, candidates.population)
 
     def _going_on_since(self, label: str) -> int | None:
         """Return when the verification that was begun and not ended was begun; None when there is none."""

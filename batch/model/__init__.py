@@ -12,7 +12,19 @@ from batch.model.facts import (
     Tallies,
     UnsettlingAttempts,
 )
-from batch.model.lists import GROUP_OF, Action, Group, Kind, Outcome, Problem, Speaks, State, StopReason, Tells
+from batch.model.lists import (
+    GROUP_OF,
+    Action,
+    Group,
+    Kind,
+    Occasion,
+    Outcome,
+    Problem,
+    Speaks,
+    State,
+    StopReason,
+    Tells,
+)
 from batch.model.records import (
     Cell,
     Chunk,
@@ -20,6 +32,7 @@ from batch.model.records import (
     Entries,
     Event,
     Intent,
+    Looked,
     NoAnswer,
     OpenRequest,
     Reply,
@@ -45,8 +58,10 @@ __all__ = [
     "InputFacts",
     "Intent",
     "Kind",
+    "Looked",
     "NoAnswer",
     "Note",
+    "Occasion",
     "OpenRequest",
     "Outcome",
     "Problem",

@@ -122,6 +122,10 @@ class Tallies:
     subtotals: tuple[Subtotal, ...]
     look_ups: int = 0
     """Calls that looked customers up; they are not among the attempts."""
+    missing_attempts: int = 0
+    """Attempts that are not recorded although later ones of their requests are."""
+    nameless: int = 0
+    """Requests whose cycle or target is not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

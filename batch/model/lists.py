@@ -95,6 +95,8 @@ class Problem(StrEnum):
     """A reset that is neither yes nor no. Write true or false; blank is false."""
     NOT_AN_ACTION = "not_an_action"
     """An action that is neither enroll nor unenroll. Write one of them."""
+    NOT_AN_IDENTIFIER = "not_an_identifier"
+    """No mobile number, e-mail address or external id of a customer. Write it as Capillary has it."""
     AMBIGUOUS = "ambiguous"
     """It can be read in two ways: leading zeros, 1,000, a merged cell, an edited row of a report. The hint says how."""
     ERROR_CELL = "error_cell"
@@ -141,6 +143,22 @@ class State(StrEnum):
     FINISHED = "finished"
 
 
+class Occasion(StrEnum):
+    """What somebody is told about: the beginning of a run or a night, or how it ended."""
+
+    START = "start"
+    DONE = "done"
+    """All done: exit code 0."""
+    PARTIAL = "partial"
+    """Finished, and some rows or requests need work or are in doubt: exit codes 4 and 5."""
+    STOPPED = "stopped"
+    """Not finished, or finished with a fault: exit codes 1, 6, 7, 8, 9 and 11."""
+    REFUSED = "refused"
+    """Refused by us or by the API before it came to anything: exit codes 2, 3 and 10."""
+    RECOVERED = "recovered"
+    """Done or partial, after something that was not."""
+
+
 class StopReason(StrEnum):
     """Why a run stopped before its end; the word in the ledger, and in `reason` of what was not sent."""
 
@@ -150,6 +168,8 @@ class StopReason(StrEnum):
     """A person was asked and said no."""
     SIGNAL = "signal"
     LIMIT = "limit"
+    DEADLINE = "deadline"
+    """The time was up: `--until`, or the end of `pacing.window` for who does not wait for the next one."""
     GUARD = "guard"
     CANARY = "canary"
     """The sample is done, and a person has to say whether the rest follows."""

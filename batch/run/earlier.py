@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import InputRefused, LedgerFailed
+from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State
+from batch.report.reconcile import OUTCOME_FILES
+from batch.run.lock import is_locked
 from batch.run.opening import campaign_text
-from batch.run.planning import _fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from batch.config import Settings
+    from batch.run.inputs import InputFile
+    from batch.run.opening import OpenRun
+
+
+_REPORTS = frozenset({*OUTCOME_FILES, "reconciliation.xlsx", "annotated.xlsx"})
+"""The files of a run that hold requests or rows of its upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,14 @@ class EarlierRun:
 
     folder: Path
     state: State
+
+
+class SentBefore(InputRefused):
+    """A file that another run has begun to send."""
+
+    def __init__(self, text: str, run: EarlierRun) -> None:
+        super().__init__(text)
+        self.run = run
 
 
 def ledgers_in(report_dir: Path) -> list[Path]:
@@ -60,24 +76,80 @@ def earlier_run(report_dir: Path, base_url: str, campaign: str, digests: Collect
     return found
 
 
-def refuse_if_sent_before(settings: Settings, inputs: Collection[Path], report_dir: Path) -> None:
-    """Refuse files that another run in `report_dir` has begun to send for the same campaign.
+def refuse_if_sent_before(run: OpenRun, inputs: Collection[InputFile]) -> None:
+    """Refuse files that another run, in report.dir or beside this one, has begun to send for the same campaign.
 
     Raises:
         InputRefused: with the name of that run, and what to do instead.
     """
-    digests = {_fingerprint(path)[1] for path in inputs}
-    found = earlier_run(report_dir, settings.api.base_url, campaign_text(settings), digests)
-    if found is None:
-        return
+    digests = {file.sha256 for file in inputs}
+    base_url, campaign = run.settings.api.base_url, campaign_text(run.settings)
+    for file in inputs:
+        if base_url != "sandbox" and (holder := _unfinished_run_of(file.path, base_url, run.folder)):
+            raise InputRefused(
+                f"{file.shown} is the report of a run that is not finished, and may still send these rows: go on with "
+                f"`enroll-batch resume {holder}`, or add --again to send them all the same"
+            )
+    places = sorted({Path(run.settings.report.dir).absolute(), run.folder.parent})
+    for report_dir in places:
+        found = earlier_run(report_dir, base_url, campaign, digests)
+        if found is not None:
+            raise SentBefore(_sent_before(found), found)
+    if base_url != "sandbox":
+        _refuse_beside_a_rival(run, inputs, campaign, places)
+
+
+def _refuse_beside_a_rival(
+    run: OpenRun, inputs: Collection[InputFile], campaign: str, places: Collection[Path]
+) -> None:
+    """Refuse files that a run which has begun earlier is about to send; of two in the same moment one goes on."""
+    run.ledger.update_run(inputs=json.dumps([(file.shown, file.sha256) for file in inputs]))  # from now on they see us
+    ((run_id, created_at),) = run.ledger.read("SELECT run_id, created_at FROM run")
+    rivals = (
+        "SELECT 1 FROM run WHERE base_url = ? AND campaign = ? AND started_at IS NULL AND command IN ('run', 'nightly')"
+        " AND (created_at, run_id) < (?, ?) AND EXISTS (SELECT 1 FROM json_each(inputs)"
+        f" WHERE json_extract(value, '$[1]') IN ({', '.join('?' * len(inputs))}))"
+    )
+    values = (run.settings.api.base_url, campaign, created_at, run_id, *(file.sha256 for file in inputs))
+    for folder in (each for place in places for each in ledgers_in(place)):
+        if _ask(folder, rivals, *values) and is_locked(folder):
+            raise InputRefused(
+                f"this file is held by a run that has just begun, {folder}; wait for it, or add --again to send it "
+                "once more"
+            )
+
+
+def refuse_if_run_again(earlier: Path, places: Collection[Path]) -> None:
+    """Refuse to run a run again of which an unfinished re-run, in one of these folders, still sends what was open.
+
+    Raises:
+        InputRefused: with the name of that re-run.
+    """
+    for folder in (each for place in sorted(places) for each in ledgers_in(place)):
+        question = "SELECT 1 FROM run WHERE parent = ? AND started_at IS NOT NULL AND state <> 'finished'"
+        if _ask(folder, question, str(earlier)):
+            raise InputRefused(
+                f"{earlier}: is being run again by a run that is not finished: go on with "
+                f"`enroll-batch resume {folder}`"
+            )
+
+
+def _sent_before(found: EarlierRun) -> str:
     if found.state is State.FINISHED:
-        raise InputRefused(
-            f"this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
-        )
-    raise InputRefused(
+        return f"this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
+    return (
         f"this file is held by an unfinished run: go on with `enroll-batch resume {found.folder}`, "
         "or add --again to start over"
     )
+
+
+def _unfinished_run_of(report_file: Path, base_url: str, this: Path) -> Path | None:
+    """Return the folder of the unfinished run that has written a file about what it has sent and what is open."""
+    folder = report_file.absolute().parent
+    if report_file.name not in _REPORTS or folder == this or not (folder / LEDGER_NAME).is_file():
+        return None
+    unfinished = "SELECT 1 FROM run WHERE base_url = ? AND state <> 'finished'"
+    return folder if _ask(folder, unfinished, base_url) else None
 
 
 def chain_of(folder: Path) -> list[Path]:
@@ -99,12 +171,10 @@ def _parent_of(folder: Path) -> Path | None:
     return next((parent.resolve() for parent in parents if (parent / LEDGER_NAME).is_file()), None)
 
 
-def _ask(folder: Path, sql: str, *values: str) -> list[tuple[str, ...]]:
+def _ask(folder: Path, sql: str, *values: object) -> list[tuple[str, ...]]:
     """Ask a ledger, read-only; one that cannot be read says nothing."""
     try:
-        uri = f"{(folder / LEDGER_NAME).absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
-            connection.execute("PRAGMA query_only = ON")  # opened for reading alone it would leave its -shm behind
+        with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
             return connection.execute(sql, values).fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, LedgerFailed):
         return []

@@ -6,7 +6,6 @@ Owns where runs lie, how they are named, and what a command line may say instead
 from __future__ import annotations
 
 import datetime as dt
-import getpass
 import json
 import os
 import re
@@ -17,18 +16,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
-
 from batch import __version__
 from batch.config import Rate, Settings, load_settings, parse_rate, read_config
-from batch.errors import Interrupted, RunLocked, UsageError
-from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, open_ledger
+from batch.errors import ConfigError, Interrupted, UsageError
+from batch.ledger.reading import LedgerReader
+from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, made_folder, open_ledger
 from batch.model import State
+from batch.run.inputs import Source, shown
+from batch.run.lock import LOCK_NAME, locked, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LOCK_NAME = "lock"
+
+NO_PLAN = (
+    "{folder}: this run has no plan yet, and nothing was sent; "
+    "`enroll-batch resume {folder}` plans it, where nobody is doing that"
+)
+"""What is said where a run is asked for what only a plan can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,10 @@ class Overrides:
     rate: str | None = None
     concurrency: int | None = None
     canary: int | None = None
+    until: str | None = None
+    """HH:MM, of one invocation: a resume is not bound by it."""
+    asked_at: int | None = None
+    """When that was asked for, in nanoseconds since 1970: `until` is the next such time after it."""
 
     def canary_of(self, settings: Settings) -> int:
         """Return how many requests go first as a sample, 0 for none."""
@@ -54,7 +63,9 @@ class Overrides:
     def over(self, earlier: Overrides) -> Overrides:
         """Return these overrides, with the earlier ones where these say nothing."""
         canary = earlier.canary if self.canary is None else self.canary
-        return Overrides(self.rate or earlier.rate, self.concurrency or earlier.concurrency, canary)
+        return Overrides(
+            self.rate or earlier.rate, self.concurrency or earlier.concurrency, canary, self.until, self.asked_at
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +99,6 @@ def find_run(name: str, report_dir: Path) -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's lock: one planner or sender at a time. It dies with its process.
-
-    Raises:
-        RunLocked: another process holds it.
-    """
-    lock = filelock.FileLock(folder / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise RunLocked(f"{folder}: another process is working on this run; `status` shows which") from error
-    with lock:
-        yield
-
-
-def is_locked(folder: Path) -> bool:
-    """Return whether a living process holds the run's lock."""
-    lock = filelock.FileLock(folder / LOCK_NAME)
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
-
-
-@contextmanager
 def new_run(
     config: Path,
     settings: Settings,
@@ -122,40 +107,61 @@ def new_run(
     name: str,
     command: str,
     run_dir: Path | None = None,
-    inputs: Sequence[Path] = (),
+    inputs: Sequence[Source] = (),
     parent: Path | None = None,
+    rerun: str | None = None,
     config_text: str | None = None,
 ) -> Iterator[OpenRun]:
     """Make the folder and the ledger of a new run, and hold its lock.
 
     `name` becomes part of the folder's name unless `run_dir` is given. `inputs` are the files that it is planned from,
-    kept from the first moment, so that planning can begin anew after a death. `parent` is the run that it goes on from.
-    `config_text` stands for the config file where that is kept in a ledger.
+    kept from the first moment, so that planning can begin anew after a death. `parent` is the run that it goes on from,
+    and `rerun` what was asked of it, for the same reason. `config_text` stands for the config file where that is kept
+    in a ledger.
 
     Raises:
-        UsageError: the folder holds a ledger, or cannot be written.
+        UsageError: the folder holds a ledger, or cannot be written or locked.
+        RunLocked: another process is just making a run there.
         Interrupted: a signal came while nothing was out.
     """
-    folder = run_dir.absolute() if run_dir else _free_folder(Path(settings.report.dir), name)
+    if config_text is None:
+        config_text = read_config(config)
+    folder = made_folder(run_dir.absolute()) if run_dir else _new_folder(Path(settings.report.dir).absolute(), name)
     run = NewRun(
         run_id=folder.name,
         program_version=__version__,
-        user=_user(),
+        user=user_name(),
         host=socket.gethostname(),
         command=command,
         config_path=str(config.absolute()),
-        config_text=read_config(config) if config_text is None else config_text,
+        config_text=config_text,
         working_dir=str(Path.cwd()),
         overrides=json.dumps(asdict(overrides)),
         base_url=settings.api.base_url,
         campaign=campaign_text(settings),
         parent=str(parent) if parent else None,
-        inputs=json.dumps([(str(path.absolute()), None) for path in inputs]),
+        rerun=rerun,
+        inputs=json.dumps([(shown(source), None) for source in inputs]),
         created_at=time.time_ns(),
     )
-    ledger = create_ledger(folder, run)
-    with ledger, locked(folder), _interruptible(folder, ledger):
-        yield OpenRun(folder, ledger, settings, overrides)
+    with locked(folder):  # before there is anything that another process could go on with
+        with _leaving_nothing(folder):
+            ledger = create_ledger(folder, run)
+        with ledger, _interruptible(folder, ledger):
+            yield OpenRun(folder, ledger, settings, overrides)
+
+
+@contextmanager
+def _leaving_nothing(folder: Path) -> Iterator[None]:
+    """Remove the lock and the folder of a run that could not be made."""
+    try:
+        yield
+    except BaseException:
+        if not (folder / LEDGER_NAME).exists():
+            (folder / LOCK_NAME).unlink(missing_ok=True)
+            with suppress(OSError):  # whatever else lies there is not ours to remove
+                folder.rmdir()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +171,28 @@ class KeptConfig:
     config_path: Path
     text: str
     working_dir: Path
+    base_url: str | None = None
+    """The API that the run was begun for; None where any will do, as for a report."""
 
     def load(self, *, with_secrets: bool = True) -> Settings:
         """Return the settings, with the secrets as they are now.
 
         Raises:
-            ConfigError: a secret is gone, or this program does not know a key.
+            ConfigError: a secret is gone, this program does not know a key, or a variable names another API now.
         """
-        return load_settings(
+        settings = load_settings(
             self.config_path,
             with_secrets=with_secrets,
             working_dir=self.working_dir,
             environ=os.environ,
             text=self.text,
         )
+        if self.base_url not in {None, settings.api.base_url}:
+            raise ConfigError(
+                f"{self.config_path} (as kept with the run): api.base_url is now {_public(settings.api.base_url)}, but "
+                f"this run was begun for {_public(str(self.base_url))}; set the variable in it back, or begin a new run"
+            )
+        return settings
 
 
 def settings_of(folder: Path) -> KeptConfig:
@@ -186,36 +200,77 @@ def settings_of(folder: Path) -> KeptConfig:
 
     Raises:
         UsageError: the run is not finished; `resume` is for those.
+        LedgerFailed: its ledger cannot be read.
     """
-    with open_ledger(folder) as ledger:
-        if ledger.state is not State.FINISHED:
+    with LedgerReader(folder / LEDGER_NAME) as reader:
+        if reader.run().state is not State.FINISHED:
             raise UsageError(f"{folder}: this run is not finished; `enroll-batch resume {folder}` goes on with it")
-        return _kept_config(ledger)
-
-
-def _kept_config(ledger: SqliteLedger) -> KeptConfig:
-    ((config_path, text, working_dir),) = ledger.read("SELECT config_path, config_text, working_dir FROM run")
-    return KeptConfig(Path(config_path), text, Path(working_dir))
+        config_path, text, working_dir, _ = reader.kept_config()
+        return KeptConfig(Path(config_path), text, Path(working_dir), reader.run().base_url)
 
 
 @contextmanager
-def existing_run(folder: Path, overrides: Overrides, *, with_secrets: bool) -> Iterator[OpenRun]:
-    """Open a run that was begun before, with the config that its ledger keeps, and hold its lock.
+def existing_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
+    """Open a run that was planned before, with the config that its ledger keeps, and hold its lock.
 
     Raises:
-        UsageError, ConfigError: the run cannot be opened by this program, or a secret is gone.
+        UsageError, ConfigError: the run cannot be opened by this program, a secret is gone, or its API is another now.
         RunLocked: another process holds it.
         Interrupted: a signal came while nothing was out.
     """
+    with _held(folder) as ledger:
+        if ledger.state is State.PLANNING:
+            raise UsageError(NO_PLAN.format(folder=folder))
+        yield _open_run(folder, ledger, overrides, with_secrets=True)
+
+
+@contextmanager
+def unfinished_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
+    """Open a run to go on with it; what the command line says instead of the config holds from now on.
+
+    One that has sent everything and died over its report counts as unfinished. It needs no secrets.
+
+    Raises:
+        UsageError: the run is finished. And as `existing_run`.
+    """
+    with _held(folder) as ledger:
+        ((state, exit_code),) = ledger.read("SELECT state, exit_code FROM run")
+        is_finished = State(state) is State.FINISHED
+        if is_finished and exit_code is not None:
+            raise UsageError(
+                f"{folder}: this run is finished; `enroll-batch rerun {folder}` sends again what is still open in it, "
+                f"`enroll-batch report {folder}` writes its report again"
+            )
+        run = _open_run(folder, ledger, overrides, with_secrets=not is_finished)
+        if overrides != Overrides():
+            ledger.update_run(overrides=json.dumps(asdict(run.overrides)))
+        yield run
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[SqliteLedger]:
     with open_ledger(folder) as ledger, locked(folder), _interruptible(folder, ledger):
-        ((earlier,),) = ledger.read("SELECT overrides FROM run")
-        settings = _kept_config(ledger).load(with_secrets=with_secrets)
-        yield OpenRun(folder.absolute(), ledger, settings, overrides.over(Overrides(**json.loads(earlier))))
+        yield ledger
+
+
+def _open_run(folder: Path, ledger: SqliteLedger, overrides: Overrides, *, with_secrets: bool) -> OpenRun:
+    ((config_path, text, working_dir, earlier, base_url),) = ledger.read(
+        "SELECT config_path, config_text, working_dir, overrides, base_url FROM run"
+    )
+    settings = KeptConfig(Path(config_path), text, Path(working_dir), base_url).load(with_secrets=with_secrets)
+    return OpenRun(folder.absolute(), ledger, settings, overrides.over(Overrides(**json.loads(earlier))))
+
+
+def _public(base_url: str) -> str:
+    """Return a URL without a name and password that may stand in it."""
+    scheme, separator, rest = base_url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 @contextmanager
 def _interruptible(folder: Path, ledger: SqliteLedger) -> Iterator[None]:
-    """Say how to go on where a signal comes while nothing is out. (While sending, it drains; see `sending`.)
+    """Say how to go on where a signal comes while nothing is out; while sending it drains instead.
 
     Raises:
         Interrupted: it came.
@@ -234,18 +289,15 @@ def campaign_text(settings: Settings) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry for its user
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-
-
-def _free_folder(report_dir: Path, stem: str) -> Path:
+def _new_folder(report_dir: Path, stem: str) -> Path:
+    """Make a folder that was not there before, also when two runs begin in the same second."""
     now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{now}-{re.sub(r'[^A-Za-z0-9._-]+', '_', stem)[:60]}"
-    folder, number = report_dir.absolute() / name, 1
-    while folder.exists():
-        number += 1
-        folder = report_dir.absolute() / f"{name}-{number}"
-    return folder
+    made_folder(report_dir)
+    folder, number = report_dir / name, 1
+    while True:
+        try:
+            return made_folder(folder, exist_ok=False)
+        except FileExistsError:
+            number += 1
+            folder = report_dir / f"{name}-{number}"

@@ -10,7 +10,6 @@ import asyncio
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,8 @@ from batch.model import Chunk, OpenRequest, request_id
 from batch.report.audit import NotConfirmed, audit_lines, doubt_lines, is_enrolled, write_audit
 from batch.report.reconcile import STOP_EXIT_CODES, worst
 from batch.run.api import api_of
+from batch.run.driving import pace_of, run_to_its_end, speed_of
 from batch.run.run_log import RunLog
-from batch.run.sending import draining_on_signals, pace_of, speed_of
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Thresholds
 from batch.sending.pool import Pool
@@ -34,12 +33,11 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
-    from batch.capillary.auth import BasicAuth, OAuth
-    from batch.capillary.client import Address
     from batch.ledger.verdicts import Told, Verification
     from batch.model import EnrollmentRequest, Entries, Event, NoAnswer, Outcome, Reply, Verdict
+    from batch.run.api import Api
+    from batch.run.driving import Watch
     from batch.run.opening import OpenRun
-    from batch.run.sending import Watch
     from batch.sending.guards import Stop
 
 
@@ -79,8 +77,8 @@ def look(
     stop = None
     if verification.request_count:
         log = RunLog(run.folder, show)
-        with api_of(run) as (address, credentials):
-            stop = asyncio.run(_look(run, _Looks(ledger, verification, log), address, credentials, watch))
+        with api_of(run) as api:
+            stop = asyncio.run(_look(run, _Looks(ledger, verification, log), api, watch))
     if stop is None:
         ledger.end(verification, time.time_ns())
     if verification.is_audit:
@@ -118,12 +116,10 @@ def _not_confirmed(told: Told) -> NotConfirmed:
     return NotConfirmed(request_id(told.request), told.reason, told.http_status, told.error_code, told.asked_at)
 
 
-async def _look(
-    run: OpenRun, looks: _Looks, address: Address, credentials: BasicAuth | OAuth, watch: Watch | None
-) -> Stop | None:
+async def _look(run: OpenRun, looks: _Looks, api: Api, watch: Watch | None) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
-    client = CapillaryClient(address, credentials, concurrency)
-    retry, pace = run.settings.retry, pace_of(run, credentials)
+    client = CapillaryClient(api.address, api.credentials, concurrency)
+    retry, pace = run.settings.retry, pace_of(run, api.credentials)
     pool = Pool(
         Enrolments(client),
         looks.judge,
@@ -139,18 +135,7 @@ async def _look(
         concurrency=concurrency,
         random=random.random,
     )
-    watching = asyncio.ensure_future(watch(pool, looks.count)) if watch else None
-    try:
-        with draining_on_signals(pool):
-            return await pool.run()
-    finally:
-        if watching:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-        await client.aclose()
-        looks.close()
-        pace.close()
+    return await run_to_its_end(pool, looks.count, watch, api=api, client=client, recorder=looks, pace=pace)
 
 
 class _Looks:

@@ -29,7 +29,7 @@ def test_only_what_is_open_is_sent_again(desk: Desk, sandbox: Factory) -> None:
     assert second.outcomes() == {"enrolled": 1}
     assert second.summary()["input"][0]["rows_read"] == 1
     assert api.calls["enroll"] == 1 + 3 + 1 + 1
-    check_against_the_truth(second, api)
+    check_against_the_truth(second, api, earlier=[desk])
 
 
 def test_a_request_in_doubt_is_confirmed_by_the_rerun(desk: Desk, sandbox: Factory) -> None:
@@ -169,3 +169,40 @@ def test_a_failure_file_that_goes_back_in_starts_its_doubtful_rows_as_such(desk:
     assert second.rows("succeeded.csv")[0]["reason"] == "confirmed_by_retry"
     why = desk("why", "again/run", 2).out
     assert why.count("Run ") == 2
+
+
+def test_of_two_runs_of_one_file_that_begin_together_the_later_is_refused(desk: Desk, sandbox: Factory) -> None:
+    """Fails when only runs that have begun to send are looked for: both would send all of it."""
+    api = sandbox(preload=False)
+    config, upload = desk.config(api, campaign=ONE_CYCLE), desk.upload(customers([1]))
+    arguments = "run", upload, "-c", config, "--yes", "--run-dir"
+    desk.monkeypatch.setattr("batch.commands.sending.confirm", lambda *_, **__: None)
+    refused = []
+
+    def begin_another(*_: object, **__: object) -> None:
+        desk.monkeypatch.undo()
+        desk.monkeypatch.setenv("KEY", "sandbox-key")
+        desk.monkeypatch.setenv("SECRET", "sandbox-secret")
+        refused.append(desk(*arguments, desk.folder / "second"))
+
+    desk.monkeypatch.setattr("batch.commands.sending.confirm", begin_another)
+    said = desk(*arguments, desk.folder / "first")
+    assert said.code == 0
+    assert refused[0].code == 3
+    assert f"held by a run that has just begun, {desk.folder / 'first'}" in refused[0].err
+    assert api.calls["enroll"] == 1
+
+
+def test_a_run_that_is_being_run_again_is_not_run_again_beside_that(desk: Desk, sandbox: Factory) -> None:
+    """Fails when re-runs do not know of each other: what is open would be sent by both."""
+    api = sandbox(preload=False)
+    for customer in (1, 2):
+        api.inject(customer, ["error_461"] * 3)
+    desk.run(api, customers([1, 2]), campaign=ONE_CYCLE)
+    second = again(desk, "--limit", 1)
+    said = desk("rerun", "run", "--yes", "--run-dir", second.folder / "third")
+    assert said.code == 3
+    assert f"`enroll-batch resume {second.folder / 'run'}`" in said.err
+    assert desk("resume", second.folder / "run", "--yes").code == 0
+    assert desk("rerun", "run", "--yes", "--run-dir", second.folder / "third").code == 0
+    assert api.calls["enroll"] == 6 + 2 + 2

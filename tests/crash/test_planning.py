@@ -81,7 +81,7 @@ class Died(BaseException):
 def run_that_dies(desk: Desk, where: str, config: Path, *uploads: Path) -> None:
     """Run uploads into the folder `run`, up to a function of the planner."""
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise Died
 
     with pytest.MonkeyPatch.context() as patched:
@@ -129,7 +129,7 @@ def test_a_file_that_is_gone_is_refused_and_the_run_stays(desk: Desk, died_plann
 def test_files_that_were_named_but_not_read_yet_are_read_as_they_are(desk: Desk, sandbox: Start) -> None:
     upload = desk.upload(customers([100]))
     config = desk.config(sandbox(preload=False), campaign=ONE_CYCLE)
-    run_that_dies(desk, "_plan", config, upload)
+    run_that_dies(desk, "gather", config, upload)
     connection = sqlite3.connect("run/ledger.sqlite")
     assert json.loads(connection.execute("SELECT inputs FROM run").fetchone()[0]) == [[str(upload), None]]
     connection.close()

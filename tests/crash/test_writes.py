@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.model import Outcome
 from tests.crash.forks import DIED, no_page
-from tests.crash.witness import check_the_end, outcomes, witness
+from tests.crash.witness import Key, check_the_end, outcomes, witness
 
 if TYPE_CHECKING:
     from tests.commands.conftest import Desk
@@ -63,15 +65,16 @@ class Course:
         self._start = start
         self._number = 0
 
-    def begin(self) -> tuple[Path, RunningSandbox, list[object]]:
-        """Return the folder of a new run, its API, and the command that runs it."""
+    def begin(self, faults: Mapping[int, list[str]] | None = None) -> tuple[Path, RunningSandbox, list[object]]:
+        """Return the folder of a new run, its API, and the command that runs it; with `faults` it leaves doubts."""
         self._number += 1
         api = self._start(latency_ms="0-5", seed=self._number)
-        for customer, faults in FAULTS.items():
-            api.inject(customer, faults)
+        for customer, struck in (faults or FAULTS).items():
+            api.inject(customer, struck)
         run = self._desk.folder / f"run{self._number}"
         pacing = {"rate": None, "concurrency": CONCURRENCY}
-        config = self._desk.config(api, pacing=pacing, retry={"attempts": 10, "base_s": 0.001, "max_s": 0.005})
+        retry = {"attempts": 3, "in_doubt": "leave"} if faults else {"attempts": 10}
+        config = self._desk.config(api, pacing=pacing, retry=retry | {"base_s": 0.001, "max_s": 0.005})
         return run, api, ["run", self._desk.upload(UPLOAD), "-c", config, "--yes", "--run-dir", run]
 
 
@@ -105,3 +108,53 @@ def test_wherever_the_program_ends_resume_goes_on_without_a_loss(
         check_the_end(run, api, expected, WITH_VALUE)
         api.close()
     assert write > 20
+
+
+def leave_open(course: Course, desk: Desk) -> tuple[Path, RunningSandbox]:
+    """Finish a run that leaves two requests in doubt, who both turn out to be enrolled, and two that failed."""
+    run, api, command = course.begin({100: ["ok", "reset_after"], 101: ["error_461"] * 6, 107: ["reset_before"]})
+    said = desk(*command)
+    assert said.code in {4, 5}, said
+    found = Counter(outcomes(run).values())
+    assert (found[Outcome.IN_DOUBT], found[Outcome.SERVER_ERROR]) == (2, 2)
+    return run, api
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_wherever_a_rerun_ends_resume_goes_on_with_it(desk: Desk, forks: Forks, course: Course, moment: str) -> None:
+    """Fails when what the rerun was told is not kept, or not from the first moment."""
+    for write in range(1, 1000):
+        run, api = leave_open(course, desk)
+        again = run / "again"
+        ended = forks(write, moment, "rerun", run, "--yes", "--run-dir", again)
+        said = desk("resume", again, "--yes")
+        if "this run is finished" in said.err:
+            said = desk("report", again)
+        assert said.code in {0, 5}, said
+        told, doubted = outcomes(again), witness(again).doubted
+        assert len(told) == 4
+        for key, outcome in told.items():
+            assert outcome is Outcome.ENROLLED or (outcome is Outcome.IN_DOUBT and key in doubted), key
+        assert all(enrolment.enrolls <= 1 for enrolment in api.truth().values())
+        api.close()
+        if ended != DIED:
+            break
+    assert write > 10
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_wherever_a_verification_ends_the_next_one_goes_on(
+    desk: Desk, forks: Forks, course: Course, moment: str
+) -> None:
+    expected: dict[Key, Outcome] = {}
+    for write in range(1, 1000):
+        run, api = leave_open(course, desk)
+        calls = len(api.journal())
+        if forks(write if expected else None, moment, "verify", run) != DIED and expected:
+            break
+        assert desk("verify", run).code == 4
+        expected = expected or outcomes(run)
+        assert outcomes(run) == expected
+        assert len(api.journal()) == calls
+        api.close()
+    assert write > 3

@@ -32,11 +32,10 @@ def enroll(
     return EnrollmentRequest(scope, customer, period, balance)
 
 
-def planned(
-    folder: Path, rows: Sequence[Sequence[EnrollmentRequest]], problems: Sequence[RowProblem] = ()
-) -> SqliteLedger:
-    """A ledger whose row n holds the n-th list of requests; a row without any has the problems."""
-    ledger = create_ledger(folder, NEW_RUN)
+def write(
+    ledger: SqliteLedger, rows: Sequence[Sequence[EnrollmentRequest]], problems: Sequence[RowProblem] = ()
+) -> None:
+    """Plan rows into a ledger; a row without requests has the problems."""
     writer = PlanWriter(ledger)
     writer.begin_input("in.csv", "00", sheet=None, columns=["customer_id"], roles={"customer_id": 0}, remarks=[])
     for number, requests in enumerate(rows, start=2):
@@ -44,4 +43,12 @@ def planned(
         writer.add_row(SourceRow(number, cells), requests, () if requests else problems, ())
     writer.end_input(len(rows), 0)
     writer.finish()
+
+
+def planned(
+    folder: Path, rows: Sequence[Sequence[EnrollmentRequest]], problems: Sequence[RowProblem] = ()
+) -> SqliteLedger:
+    """A ledger whose row n holds the n-th list of requests; a row without any has the problems."""
+    ledger = create_ledger(folder, NEW_RUN)
+    write(ledger, rows, problems)
     return ledger

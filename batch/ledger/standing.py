@@ -1,0 +1,64 @@
+"""Step 2 of 5: the one rule that says how each request of a ledger stands, as temporary tables and joins.
+
+Owns what counts where several outcomes, attempts or looks speak of one request. Whoever asks runs the tables once on
+its connection. Knows no file and no Python object.
+"""
+
+from __future__ import annotations
+
+SUPERSEDED = """
+CREATE TEMP TABLE superseded (request_no INTEGER, fence INTEGER, PRIMARY KEY (request_no, fence)) WITHOUT ROWID;
+INSERT INTO superseded SELECT o.request_no, o.fence FROM outcome o WHERE EXISTS (
+    SELECT 1 FROM outcome b WHERE b.request_no = o.request_no
+    AND (b.outcome <> 'not_sent', b.outcome <> 'in_doubt', b.fence)
+        > (o.outcome <> 'not_sent', o.outcome <> 'in_doubt', o.fence));
+"""
+"""Of several outcomes of one request the one with the highest fence holds, but any answer beats in_doubt, and both
+beat not_sent: what one worker could not know, a late one may."""
+
+UNSETTLED = """
+CREATE TEMP TABLE unsettled (
+    request_no INTEGER PRIMARY KEY, outcome TEXT, reason TEXT, http_status INTEGER, error_code INTEGER,
+    error_message TEXT NOT NULL DEFAULT '', api_request_id TEXT NOT NULL DEFAULT '');
+INSERT INTO unsettled (request_no) SELECT r.request_no FROM request r
+    WHERE NOT r.contradicted AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no);
+CREATE TEMP TABLE interrupted AS SELECT DISTINCT u.request_no
+    FROM intent i, json_each(i.attempts) a JOIN unsettled u ON u.request_no = json_extract(a.value, '$[0]')
+    WHERE EXISTS (SELECT 1 FROM unsettled) AND NOT EXISTS (
+        SELECT 1 FROM attempt t WHERE t.request_no = u.request_no AND t.attempt = json_extract(a.value, '$[1]')
+        AND t.fence = i.fence);
+WITH ranked AS (
+    SELECT t.*, row_number() OVER (
+        PARTITION BY t.request_no ORDER BY t.tells = 'may_be_applied' DESC, t.attempt DESC, t.fence DESC) AS place
+    FROM unsettled u JOIN attempt t USING (request_no) WHERE t.tells <> 'withdrawn')
+UPDATE unsettled SET outcome = iif(t.tells = 'may_be_applied', 'in_doubt', t.outcome), reason = t.reason,
+        http_status = t.http_status, error_code = t.error_code, error_message = t.error_message,
+        api_request_id = t.api_request_id
+    FROM ranked t WHERE t.place = 1 AND t.request_no = unsettled.request_no;
+UPDATE unsettled SET outcome = 'in_doubt', reason = 'interrupted', http_status = NULL, error_code = NULL,
+        error_message = '', api_request_id = ''
+    WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM interrupted);
+UPDATE unsettled SET outcome = 'in_doubt', reason = 'in_doubt_before', http_status = NULL, error_code = NULL,
+        error_message = '', api_request_id = ''
+    WHERE outcome IS NOT 'in_doubt' AND request_no IN (SELECT request_no FROM request WHERE doubtful);
+UPDATE unsettled SET outcome = 'not_sent', reason = coalesce((SELECT stop_reason FROM run), '') WHERE outcome IS NULL;
+"""
+"""How a request without an outcome stands: in doubt where an attempt may have been applied or left no trace but its
+intent, else as its last attempt says, else not sent."""
+
+TOLD = """
+CREATE TEMP TABLE told (
+    request_no INTEGER PRIMARY KEY, outcome TEXT, reason TEXT, http_status INTEGER, error_code INTEGER,
+    asked_at INTEGER);
+INSERT INTO told SELECT request_no, outcome, reason, http_status, error_code, max(asked_at)
+    FROM verdict WHERE sample = '' GROUP BY request_no;
+"""
+"""What the last look at the API said about a request; it counts where the outcome that holds is in doubt."""
+
+STANDING = """
+LEFT JOIN outcome o ON o.request_no = r.request_no AND NOT EXISTS (
+    SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence)
+LEFT JOIN told v ON v.request_no = r.request_no AND o.outcome = 'in_doubt'
+LEFT JOIN unsettled u ON u.request_no = r.request_no
+"""
+"""Joins of `request r` with what says how it stands: `o` its outcome that holds, `v` the last look, `u` without one."""
