@@ -23,6 +23,9 @@ TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path
 TOKEN_HEADER: Final = "X-CAP-API-OAUTH-TOKEN"  # noqa: S105 - a header's name
 """Source: docs.capillarytech.com/reference/oauth: no "Bearer" before the token and no Authorization header."""
 
+NO_TOKEN: Final = "no token, so nothing was sent: "  # noqa: S105 - words
+"""How the words for it begin; what kept us from getting one follows."""
+
 _DEFAULT_TTL_S: Final = 300.0
 _LONGEST_TOKEN: Final = 16 * 1024
 
@@ -176,7 +179,7 @@ def _refusal(status: int, envelope: Envelope | None) -> str | None:
 
 
 def _no_token(error: str) -> NoAnswer:
-    return NoAnswer(Tells.NEVER_REACHED, f"no token, so nothing was sent: {error}")
+    return NoAnswer(Tells.NEVER_REACHED, f"{NO_TOKEN}{error}")
 
 
 def _is_token(value: object) -> bool:

@@ -207,6 +207,8 @@ def body_of(request: EnrollmentRequest) -> bytes:
     .../connectedorgs-unenroll-customer-milestone-or-streak. A milestone enroll always carries `initialBalance`,
     because null (go on with the old value) and 0 (start anew) differ.
     """
+    if isinstance(request.customer, str):  # whoever lets such a request leave would enroll nobody, or somebody else
+        raise TypeError("a customer whose id was not found is never sent")
     record: dict[str, object] = {"customerId": request.customer}
     if request.scope.action is Action.ENROLL:
         if request.scope.kind is Kind.MILESTONE:

@@ -7,22 +7,16 @@ Owns the order of proof: the body decides, then the status; and once an attempt 
 
 from __future__ import annotations
 
-import datetime as dt
-import re
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from batch.capillary.envelope import ApiError, Envelope, clean, is_customer, raw_text, read_envelope
+from batch.capillary.limits import hold_seconds, is_used_up, reset_seconds
 from batch.capillary.registry import CODES, SERVER_FAULT, STATUSES, UNDOCUMENTED, Code
 from batch.model import Action, EnrollmentRequest, NoAnswer, Outcome, Reply, Speaks, Tells, Verdict
 
 ALREADY_ENROLLED: Final = 310119
-LONGEST_HOLD_S: Final = 3600.0
-"""Source: our choice, because a typing error in a server's Retry-After must not cost a night."""
-
-_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
 _WIDTH: Final = {Speaks.REQUEST: 0, Speaks.PERIOD: 1, Speaks.TARGET: 2, Speaks.GROUP: 3, Speaks.RUN: 4}
 
 
@@ -65,6 +59,13 @@ def judge(
     """
     if isinstance(answer, NoAnswer):
         return _judge_silence(request, answer, maybe_applied=maybe_applied)
+    verdict = _judge_reply(request, answer, maybe_applied=maybe_applied, can_renew=can_renew, now_s=now_s)
+    return replace(verdict, at_limit=True) if is_used_up(answer.headers) else verdict
+
+
+def _judge_reply(
+    request: EnrollmentRequest, answer: Reply, *, maybe_applied: bool, can_renew: bool, now_s: float
+) -> Verdict:
     envelope = read_envelope(answer.body) if answer.complete else None
     api_request_id = clean(answer.headers.get("x-cap-requestid", ""))
     if _is_success(request, answer.status, envelope):
@@ -92,27 +93,15 @@ def judge(
         error_message=finding.error.message,
         api_request_id=api_request_id,
         counts=not (renew or _waits(entry, answer.status, envelope, retry_after)),
-        hold_s=hold_seconds(retry_after, now_s) if entry.retry else None,
+        hold_s=_hold_s(answer, now_s) if entry.retry else None,
         renew_token=renew,
     )
 
 
-def hold_seconds(retry_after: str | None, now_s: float) -> float | None:
-    """Return how many seconds a Retry-After asks to wait: 0 to LONGEST_HOLD_S, None where it cannot be read.
-
-    `now_s` is seconds since 1970. Takes whole and broken seconds and HTTP dates. Source: RFC 9110, 10.2.3.
-    """
-    text = (retry_after or "").strip()
-    try:
-        seconds = float(text) if _SECONDS.fullmatch(text) else _http_date(text) - now_s
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), LONGEST_HOLD_S)
-
-
-def _http_date(text: str) -> float:
-    date = parsedate_to_datetime(text)
-    return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
+def _hold_s(answer: Reply, now_s: float) -> float | None:
+    """Return how long the answer asks everybody to wait; without a Retry-After a 429 may tell when its limit resets."""
+    asked = hold_seconds(answer.headers.get("retry-after"), now_s)
+    return reset_seconds(answer.headers, now_s) if asked is None and answer.status == 429 else asked
 
 
 def _judge_silence(request: EnrollmentRequest, answer: NoAnswer, *, maybe_applied: bool) -> Verdict:

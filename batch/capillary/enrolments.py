@@ -11,14 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from batch.capillary.standing import finding, judge_look
-from batch.errors import AccessRefused
-from batch.model import Outcome
+from batch.model import Looked, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batch.capillary.client import CapillaryClient
-    from batch.model import EnrollmentRequest, NoAnswer, Reply, Verdict
+    from batch.model import EnrollmentRequest, NoAnswer, Reply
 
 
 class Enrolments:
@@ -45,20 +44,21 @@ class Enrolments:
         """
         return await self._client.renew_token(worker)
 
-    async def verify(self, worker: int, request: EnrollmentRequest) -> Verdict | None:
-        """Look once, and say what became of a request that is in doubt; None when the API does not say.
+    async def verify(self, worker: int, request: EnrollmentRequest) -> Looked:
+        """Look once, and say what became of a request that is in doubt; nothing is found when the API does not say.
 
-        One call, which costs one start. A settled verdict ends the request: `confirmed_by_api`, or in doubt for good
+        One call, which costs one start. A settled finding ends the request: `confirmed_by_api`, or in doubt for good
         as `enrolled_value_unknown`. One that is not settled, `server_error` with `tells` REFUSED, is known not to be
         applied and may be sent again; an attempt that is still on its way may be applied after the look, so the
         request remains one that may have been applied. A token that is refused is renewed for the next call.
+
+        Raises: as `send`.
         """
-        try:
-            answer = await self._client.read_standing(worker, request)
-            now_s = self._wall_clock()
-            if judge_look(request, answer, maybe_applied=True, can_renew=True, now_s=now_s).renew_token:
-                await self._client.renew_token(worker)
-        except AccessRefused:
-            return None
+        answer = await self._client.read_standing(worker, request)
+        now_s = self._wall_clock()
+        looked = judge_look(request, answer, maybe_applied=True, can_renew=True, now_s=now_s)
+        if looked.renew_token:
+            await self._client.renew_token(worker)
         found = finding(request, answer, now_s)
-        return None if found is None or (found.outcome is Outcome.IN_DOUBT and not found.settled) else found
+        proves = found is not None and (found.settled or found.outcome is not Outcome.IN_DOUBT)
+        return Looked(looked, found if proves else None)

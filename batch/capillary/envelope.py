@@ -59,7 +59,7 @@ def read_envelope(body: bytes) -> Envelope | None:
     )
 
 
-def is_customer(data: object, customer: int) -> bool:
+def is_customer(data: object, customer: int | str) -> bool:
     """Whether `data` is this customer's id, as a whole number or in digits.
 
     Source: the enroll page; its samples use a number, its form a string.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from batch.capillary.codes import Reason, judge
 from batch.capillary.envelope import clean, is_customer, read_envelope
+from batch.capillary.limits import is_used_up
 from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Speaks, Tells, Verdict
 
 if TYPE_CHECKING:
@@ -162,8 +163,8 @@ def judge_look(
     """
     del maybe_applied
     found = finding(request, answer, now_s)
-    if found is not None:
-        return replace(found, settled=True, tells=None)
+    if found is not None and isinstance(answer, Reply):
+        return replace(found, settled=True, tells=None, at_limit=is_used_up(answer.headers))
     plain = EnrollmentRequest(replace(request.scope, action=Action.ENROLL), request.customer)
     verdict = judge(plain, answer, maybe_applied=False, can_renew=can_renew, now_s=now_s)
     if verdict.settled and verdict.speaks is not Speaks.RUN:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.capillary.auth import BasicAuth, OAuth
@@ -17,12 +19,22 @@ from batch.sandbox.switches import parse_switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from batch.config import Settings
     from batch.run.opening import OpenRun
 
 SANDBOX_STATE = "sandbox.sqlite"
 """The simulated API's own memory, in the run's folder, so that a resume meets the same API again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API of a run. `gone` says why it can never answer again, None as long as it may."""
+
+    address: Address
+    credentials: BasicAuth | OAuth
+    gone: Callable[[], str | None]
 
 
 def check_api(settings: Settings) -> None:
@@ -39,24 +51,30 @@ def check_api(settings: Settings) -> None:
 
 
 @contextmanager
-def api_of(run: OpenRun) -> Iterator[tuple[Address, BasicAuth | OAuth]]:
-    """Give the address and the credentials of the run's API for as long as the block lasts.
+def api_of(run: OpenRun) -> Iterator[Api]:
+    """Give the run's API for as long as the block lasts.
 
     Raises:
         ConfigError: no credentials for a real API, or `check_api` finds something.
         EnrollBatchError: the simulated API does not start.
     """
-    settings = run.settings
+    with api_at(run.settings, run.folder) as api:
+        yield api
+
+
+@contextmanager
+def api_at(settings: Settings, folder: Path) -> Iterator[Api]:
+    """Give the API of a config; the embedded one keeps its memory in `folder`. Raises as `api_of`."""
     check_api(settings)
     credentials = _credentials(settings)
     if settings.api.base_url != "sandbox":
         if credentials is None:
             raise ConfigError("auth: is missing; a real API needs it")
-        yield _address(settings, settings.api.base_url), credentials
+        yield Api(_address(settings, settings.api.base_url), credentials, lambda: None)
         return
     credentials = credentials or OAuth(key="sandbox", secret=secrets.token_hex(16))
-    with Embedded(run.folder / SANDBOX_STATE, settings.sandbox, _accepted(credentials)) as api:
-        yield _address(settings, api.url), credentials
+    with Embedded(folder / SANDBOX_STATE, settings.sandbox, _accepted(credentials)) as api:
+        yield Api(_address(settings, api.url), credentials, api.gone)
 
 
 def _credentials(settings: Settings) -> BasicAuth | OAuth | None:

@@ -1,19 +1,17 @@
 """Second pass: what the ledger has open is sent, and every answer recorded.
 
-Joins the ledger, the vendor's client and the pool; starts the embedded API where the config says `sandbox`; turns
-signals into a drain. Reads and writes nothing but the ledger.
+Joins the ledger, the vendor's client and the pool; starts the embedded API where the config says `sandbox`.
+Reads and writes nothing but the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,33 +22,26 @@ from batch.errors import EnrollBatchError, LedgerFailed
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
+from batch.run.driving import pace_of, run_to_its_end, speed_of
+from batch.run.hours import timetable_of
 from batch.run.run_log import RunLog
-from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
-from batch.sending.conclusions import Guards, now_ns
+from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
-from batch.sending.pace_file import budget_key, state_folder
-from batch.sending.pacing import Pacer
 from batch.sending.pool import Pool
 from batch.sending.quarantine import Quarantines
 from batch.sending.retry import InDoubt, RetryRules
-from batch.sending.shared_pacing import SharedPacer
-from batch.sending.throttle import Speed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batch.capillary.auth import BasicAuth, OAuth
-    from batch.capillary.client import Address
     from batch.config import Settings
     from batch.model import EnrollmentRequest, NoAnswer, Reply, Verdict
+    from batch.run.api import Api
+    from batch.run.driving import Watch
     from batch.run.opening import OpenRun
-    from batch.sending.protocols import Pace
 
+BEAT_S = 10.0
+"""So often a sender gives a sign of life. Source: our choice: seldom enough for any disk, often enough for people."""
 CANARY_DONE = "canary"
 """The event that says so; after it a resume sends the rest."""
-
-Watch = Callable[[Pool, int], Awaitable[None]]
-"""Shows progress: given the pool and the number of open requests; runs beside the pool and is cancelled at its end."""
 
 
 class CapillarySender:
@@ -101,40 +92,71 @@ class LedgerThread:
         self._ledger.write(entries, time.time_ns())
         self._log.write(entries.events)
 
+    async def beat_regularly(self) -> None:
+        """Give signs of life until cancelled, also while there is nothing to write."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            with suppress(LedgerFailed):  # whoever writes next learns of it
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._ledger.beat, time.time_ns())
+
     def close(self) -> None:
         """Wait for what is being written."""
         self._thread.shutdown()
 
 
 def send(
-    run: OpenRun, *, limit: int | None = None, watch: Watch | None = None, show: Callable[[str], None] | None = None
+    run: OpenRun,
+    *,
+    limit: int | None = None,
+    waits: bool = True,
+    watch: Watch | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> Stop | None:
     """Send what is open, until nothing is or something stops it; return why it stopped, or None.
 
-    `limit`: at most so many requests. `show` gets each event as one line for people.
+    `limit`: at most so many requests. `waits` False: the end of `pacing.window` ends the run, which else waits for the
+    next one. `show` gets each event as one line for people.
 
     Raises:
+        ConfigError, EnrollBatchError: the API's settings cannot be used, or the embedded API does not start; the run
+            stands as it stood.
         LedgerFailed: nothing was sent after that.
     """
+    with api_of(run) as api:
+        return _send_all(run, api, limit=limit, waits=waits, watch=watch, show=show)
+
+
+def _send_all(
+    run: OpenRun,
+    api: Api,
+    *,
+    limit: int | None,
+    waits: bool,
+    watch: Watch | None,
+    show: Callable[[str], None] | None,
+) -> Stop | None:
     began = time.monotonic_ns()
     ledger = SendingLedger(run.ledger, owner=run.folder.name)
     log = RunLog(run.folder, show)
     interrupted = ledger.take_over(time.time_ns())
     ((started_at, before_ns),) = run.ledger.read("SELECT started_at, sending_ns FROM run")
+    rate = run.overrides.rate_of(run.settings)
+    allowed = f"at most {rate.max_starts} per {rate.window_ns / 1e9:g} s" if rate else "no limit"
     if started_at is None:
-        _note(ledger, log, "started", f"{ledger.open_count()} requests to send")
+        _note(ledger, log, "started", f"{ledger.open_count()} requests to send, {allowed}")
     else:
-        _note(ledger, log, "resumed", f"{ledger.open_count()} requests open, {interrupted} in doubt after a death")
+        doubts = f"{interrupted} in doubt after a death"
+        _note(ledger, log, "resumed", f"{ledger.open_count()} requests open, {doubts}, {allowed}")
     run.ledger.update_run(
         state=State.SENDING.value,
         started_at=started_at or time.time_ns(),
+        sending_since=time.time_ns(),
         stop_reason=None,
         stop_text=None,
         exit_code=None,
     )
     try:
-        with api_of(run) as (address, credentials):
-            stop = asyncio.run(_send(run, ledger, log, address, credentials, limit=limit, watch=watch))
+        stop = asyncio.run(_send(run, ledger, log, api, limit=limit, waits=waits, watch=watch))
     except EnrollBatchError as error:
         if ledger.is_superseded:  # how the run stands is no longer ours to say
             raise
@@ -148,6 +170,7 @@ def send(
         stop_text=stop.text if stop else None,
         finished_at=time.time_ns(),
         sending_ns=before_ns + time.monotonic_ns() - began,
+        sending_since=None,
     )
     return stop
 
@@ -162,16 +185,16 @@ async def _send(
     run: OpenRun,
     ledger: SendingLedger,
     log: RunLog,
-    address: Address,
-    credentials: BasicAuth | OAuth,
+    api: Api,
     *,
     limit: int | None,
+    waits: bool,
     watch: Watch | None,
 ) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
     canary, last_chunk = _canary(run, ledger)
-    pace = pace_of(run, credentials)
-    client = CapillaryClient(address, credentials, concurrency)
+    pace = pace_of(run, api.credentials)
+    client = CapillaryClient(api.address, api.credentials, concurrency)
     recorder = LedgerThread(ledger, log, last_chunk)
     sender = CapillarySender(client)
     pool = Pool(
@@ -185,19 +208,16 @@ async def _send(
         random=random.random,
         limit=limit,
         canary=canary,
+        timetable=timetable_of(run.settings, run.overrides, waits=waits, wall_clock=time.time_ns),
     )
-    watching = asyncio.ensure_future(watch(pool, ledger.open_count())) if watch else None
+    beating = asyncio.create_task(recorder.beat_regularly())
     try:
-        with draining_on_signals(pool):
-            stop = await pool.run()
+        stop = await run_to_its_end(
+            pool, ledger.open_count(), watch, api=api, client=client, recorder=recorder, pace=pace
+        )
     finally:
-        if watching:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-        await client.aclose()
-        recorder.close()
-        pace.close()
+        beating.cancel()
+        await asyncio.wait([beating])
     if stop is None and canary is not None:
         _note(ledger, log, CANARY_DONE, f"{len(canary)} customers sent as a sample")
         if ledger.open_count():
@@ -211,27 +231,6 @@ def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None,
     if not wanted or run.ledger.read("SELECT 1 FROM event WHERE kind = ?", CANARY_DONE):
         return None, None
     return ledger.canary(wanted)
-
-
-def pace_of(run: OpenRun, credentials: BasicAuth | OAuth) -> Pace:
-    """Return the pace of this run: with a real API one budget for all runs on this machine that use its key."""
-    rate = _rate(run)
-    if run.settings.uses_sandbox:
-        return Pacer(rate)
-    budget = budget_key(run.settings.api.base_url, credentials.identity)
-    return SharedPacer(state_folder(os.environ), budget, rate, run_id=run.folder.name, now=now_ns())
-
-
-def speed_of(run: OpenRun, pace: Pace) -> Speed:
-    """Return how fast the run may go, and what may slow it down."""
-    if not run.settings.pacing.adaptive:
-        return Speed(pace)
-    return Speed(pace, AdaptiveRate(_rate(run)), AdaptiveConcurrency(run.overrides.concurrency_of(run.settings)))
-
-
-def _rate(run: OpenRun) -> tuple[int, int] | None:
-    rate = run.overrides.rate_of(run.settings)
-    return (rate.max_starts, rate.window_ns) if rate else None
 
 
 def _retry_rules(settings: Settings) -> RetryRules:
@@ -250,25 +249,3 @@ def _guards(settings: Settings, ledger: SendingLedger, concurrency: int) -> Guar
         ),
         quarantines=Quarantines(ledger.quarantined()),
     )
-
-
-@contextmanager
-def draining_on_signals(pool: Pool) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM drain the pool, and a second one end it at once."""
-    loop = asyncio.get_running_loop()
-
-    def drain(number: signal.Signals) -> None:
-        if pool.stopping:
-            pool.abort()
-        pool.stop(Stop(StopReason.SIGNAL, f"stopped by {number.name}"))
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    with suppress(NotImplementedError):  # Windows: Ctrl-C then ends the process like a crash, which a resume mends
-        for number in numbers:
-            loop.add_signal_handler(number, drain, number)
-    try:
-        yield
-    finally:
-        with suppress(NotImplementedError):
-            for number in numbers:
-                loop.remove_signal_handler(number)

@@ -204,20 +204,24 @@ class Api:
         answer = self._told(reads.target_groups(self.organisation, orgs, user, request.query))
         return await self._faulty(request, self.faults.injected(Struck.READ, user), answer, user)
 
-    async def _target_periods(self, request: web.Request, _caller: Caller, _at_ns: int) -> Answer:
-        await self._latency()
-        return self._told(reads.target_periods(self.organisation, _number(request.match_info["group"])))
+    async def _target_periods(self, request: web.Request, _caller: Caller, _at_ns: int) -> Answer | web.StreamResponse:
+        answer = self._told(reads.target_periods(self.organisation, _number(request.match_info["group"])))
+        return await self._read(request, answer)
 
-    async def _targets(self, request: web.Request, _caller: Caller, _at_ns: int) -> Answer:
-        await self._latency()
-        return self._told(reads.targets(self.organisation, _number(request.match_info["group"])))
+    async def _targets(self, request: web.Request, _caller: Caller, _at_ns: int) -> Answer | web.StreamResponse:
+        answer = self._told(reads.targets(self.organisation, _number(request.match_info["group"])))
+        return await self._read(request, answer)
 
-    async def _lookup(self, request: web.Request, _caller: Caller, _at_ns: int) -> Answer:
-        await self._latency()
+    async def _lookup(self, request: web.Request, _caller: Caller, _at_ns: int) -> Answer | web.StreamResponse:
         found = reads.customer_lookup(request.query)
         if isinstance(found, Refused):
-            return v2_answer(None, found, self.switches)
-        return v2_answer(found, None, self.switches)
+            return await self._read(request, v2_answer(None, found, self.switches))
+        return await self._read(request, v2_answer(found, None, self.switches))
+
+    async def _read(self, request: web.Request, answer: Answer) -> Answer | web.StreamResponse:
+        """Answer a read about no customer that is known by his id."""
+        await self._latency()
+        return await self._faulty(request, self.faults.injected(Struck.READ, 0), answer, 0)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         self.calls["token"] += 1

@@ -90,6 +90,11 @@ class Embedded:
             raise ValueError("started without pipes")
         return pipe
 
+    def gone(self) -> str | None:
+        """Say that it has ended by itself, None as long as it serves."""
+        code = self._process.poll()
+        return None if code is None else f"the embedded sandbox has ended with code {code}; `resume` starts it again"
+
     def close(self) -> None:
         """Let the API end; its state stays in the file."""
         self._pipe(self._process.stdin).close()

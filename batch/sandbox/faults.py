@@ -125,7 +125,7 @@ class Struck(StrEnum):
     CHANGE = "change"
     """enroll and unEnroll, by customer"""
     READ = "read"
-    """users/{id}/targetGroups, by customer"""
+    """users/{id}/targetGroups, by customer; other reads, such as of cycles and of identifiers: the customer is 0"""
     TOKEN = "token"  # noqa: S105 - a kind of call
     """token/generate; the customer is 0"""
 

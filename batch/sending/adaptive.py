@@ -36,6 +36,7 @@ class AdaptiveRate:
         self._known_limit = 0.0
         self._growing_ns = 0
         self._lowered_at: int | None = None
+        self._at_limit = False
         self.per_s: float | None = self._ceiling
         """Starts per second now; None: no limit."""
 
@@ -69,6 +70,28 @@ class AdaptiveRate:
 
         Push-backs within a window of the last lowering belong to the same congestion and lower nothing.
         """
+        if not self._lower(now, sharer_count):
+            return False
+        self._growing_ns = 0
+        self.per_s = self._known_limit * BACK_TO
+        return True
+
+    def told(self, *, at_limit: bool, now: int, sharer_count: int = 1) -> bool:
+        """Take note of whether an accepted request was the last one allowed; return whether that lowered the rate.
+
+        Nothing was refused, so the rate begins where it lingers, just below the limit. A server that says so all the
+        time is believed once.
+        """
+        news, self._at_limit = at_limit and not self._at_limit, at_limit
+        if not news or not self._lower(now, sharer_count):
+            return False
+        flat_at = (self._known_limit / max(self._scale, self._known_limit)) ** (1 / 3)
+        self._growing_ns = round(flat_at * RECOVERY_WINDOWS * self._window_ns)
+        self.per_s = self._known_limit
+        return True
+
+    def _lower(self, now: int, sharer_count: int) -> bool:
+        """Remember what was accepted as the limit, unless this is still the same congestion."""
         self._forget_before(now - self._window_ns)
         if self._lowered_at is not None and now - self._lowered_at < self._window_ns:
             return False
@@ -79,8 +102,6 @@ class AdaptiveRate:
             measured = max(1, len(self._accepted)) * sharer_count * SECOND_NS / self._window_ns
             self._known_limit = BELOW_LIMIT * (min(measured, self.per_s) if self.per_s else measured)
         self._lowered_at = now
-        self._growing_ns = 0
-        self.per_s = self._known_limit * BACK_TO
         return True
 
     def _forget_before(self, time: int) -> None:

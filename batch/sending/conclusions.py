@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from batch.model import Chunk, Entries, Event, Intent, OpenRequest, Outcome, Result, Tells, Verdict
+from batch.model import Chunk, Entries, Event, Intent, Looked, OpenRequest, Outcome, Result, Tells, Verdict
 from batch.sending.adaptive import RetryBudget
 from batch.sending.quarantine import Quarantines  # noqa: TC001 - a dataclass names its types
 from batch.sending.retry import InDoubt
@@ -100,18 +100,23 @@ class Conclusions:
             self._lanes.advance(item)
             self._end(item, result)
 
-    def conclude_look(self, item: OpenRequest, verdict: Verdict | None) -> None:
-        """Take what the API says about a request in doubt; None when it could not be asked."""
-        now = now_ns()
-        if verdict is None and item.look < LOOKS:
-            self._lanes.retry(
-                replace(item, look=item.look + 1), now + self._retry.backoff_ns(item.look, self._random())
-            )
-        elif verdict is not None and not verdict.settled and item.attempts_counted < self._retry.attempts:
+    def conclude_look(self, item: OpenRequest, looked: Looked, *, started: int) -> None:
+        """Take what came of a look that began at `started` on the loop's clock. It slows everybody like a request.
+
+        A look that the API asked to come back later, or that met an outage, does not count.
+        """
+        now, found = now_ns(), looked.found
+        answer = self.throttle.observe(
+            looked.answer, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now
+        )
+        counts = answer.counts or answer.renew_token  # else a token that is always refused would be renewed for ever
+        if found is None and item.look + counts <= LOOKS:
+            self._lanes.retry(replace(item, look=item.look + counts), self._not_before(answer, item.look, now))
+        elif found is not None and not found.settled and item.attempts_counted < self._retry.attempts:
             self._lanes.retry(replace(item, look=0), now)  # known not to be applied: it may be sent again
         else:
             self._lanes.advance(item)
-            self._end_unsent(item, verdict or Verdict(Outcome.IN_DOUBT, settled=True, reason="cannot_be_asked"))
+            self._end_unsent(item, found or Verdict(Outcome.IN_DOUBT, settled=True, reason="cannot_be_asked"))
 
     def leave_look(self, item: OpenRequest) -> None:
         """Leave a request in doubt, open for a resume: the look at it came to nothing."""

@@ -3,6 +3,9 @@
 Owns the rate: at most `max_starts` starts in any window of `window_ns`, spaced evenly, without a burst at the
 start, retries included; and the holds that a server asks for. Pure arithmetic on integer nanoseconds of one
 monotonic clock: it never asks the time, never sleeps, and does not know what starts.
+
+It promises starts, not arrivals: a server may see one more in a window where the way to it took shorter than before.
+No room is left for that, because it would cost every run a part of its rate, and a 429 is obeyed anyway.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from batch.errors import LedgerFailed
 from batch.model import StopReason
 from batch.sending.attempts import Attempts
 from batch.sending.conclusions import Conclusions, now_ns
+from batch.sending.guards import Stop
 from batch.sending.lanes import Lanes
-from batch.sending.share import Share
+from batch.sending.selection import Selection
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,15 +25,19 @@ if TYPE_CHECKING:
 
     from batch.model import OpenRequest, Outcome
     from batch.sending.conclusions import Guards
-    from batch.sending.guards import Stop
     from batch.sending.protocols import Judge, Recorder, Sender
     from batch.sending.retry import RetryRules
     from batch.sending.throttle import Speed
+    from batch.sending.timetable import Timetable
 
 LOOKAHEAD_NS = 50_000_000
 """Intents of the slots due in this time are written together, before the first of them."""
 FLUSH_S = 0.05
 """How long a result may wait to be written."""
+LOOK_AGAIN_NS = 60_000_000_000
+"""How often the clock on the wall is looked at while nothing may start."""
+SAME_NS = 60_000_000_000
+"""A later end of a wait is told only where it is later by so much."""
 
 
 class Pool:
@@ -51,16 +56,22 @@ class Pool:
         random: Callable[[], float],
         limit: int | None = None,
         canary: frozenset[int] | None = None,
+        timetable: Timetable | None = None,
     ) -> None:
-        """`limit`: send at most so many requests. `canary`: send only these customers, then stop for a word."""
+        """`limit`: send at most so many requests. `canary`: send only these customers, then stop for a word.
+
+        `timetable`: when requests may start by the clock on the wall; None for any time.
+        """
         self._recorder = recorder
         self._pacer = speed.pacer
         self._guards = guards
-        self._share = Share(limit, canary)
+        self._selection = Selection(limit, canary)
         self._idle = list(reversed(range(concurrency)))
         self._lanes = Lanes()
         self._conclusions = Conclusions(self._lanes, speed, retry, guards, random=random, stop=self.stop)
         self._attempts = Attempts(sender, judge, self._conclusions, self.stop)
+        self._timetable = timetable
+        self._closed_until = 0
         self._all_claimed = False
         self._stop: Stop | None = None
         self._failure: LedgerFailed | None = None
@@ -95,8 +106,8 @@ class Pool:
 
     @property
     def held_s(self) -> float:
-        """For how many seconds from now nothing may start, because the API asked for it."""
-        return max(0, self._pacer.held_until - now_ns()) / 1e9
+        """For how many seconds from now nothing may start: the API asked for it, or it is not the time."""
+        return max(0, self._pacer.held_until - now_ns(), self._closed_until - now_ns()) / 1e9
 
     def stop(self, stop: Stop) -> None:
         """Drain: start nothing more, finish what is out. The first reason stands, but for a refusal of the whole run.
@@ -131,7 +142,7 @@ class Pool:
             with contextlib.suppress(LedgerFailed):  # where it was not the ledger, what is known is kept
                 await self._flush()
             raise self._failure
-        if limit_reached := self._share.stop:
+        if limit_reached := self._selection.stop:
             self.stop(limit_reached)
         self._conclusions.decide_pending(self._stop)
         await self._flush()
@@ -153,9 +164,14 @@ class Pool:
             if not self._lanes.ready_count:
                 if self._lanes.is_empty:
                     return
-                await self._wait(self._lanes.next_retry_at())
+                retry_at = self._lanes.next_retry_at()
+                if retry_at is not None and not self._tasks:
+                    retry_at = self._opens_at(retry_at)
+                await self._wait(retry_at)
                 continue
             at = self._next_start_at(now)
+            if self._ending:
+                return
             if at > now + LOOKAHEAD_NS:
                 await self._wait(at - LOOKAHEAD_NS)
                 continue
@@ -172,7 +188,7 @@ class Pool:
         return self._conclusions.throttle.places(idle, in_flight)
 
     async def _top_up(self) -> None:
-        while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._share.is_used_up):
+        while self._lanes.ready_count < self._free_places() and not (self._all_claimed or self._selection.is_used_up):
             claimed = await self._recorder.claim()
             if claimed is None:
                 self._all_claimed = True
@@ -194,14 +210,17 @@ class Pool:
                 self._conclusions.leave_out(item, closed)
             elif self._conclusions.is_to_be_left(item):
                 self._conclusions.leave_in_doubt(item)
-            elif self._share.takes(item):
+            elif self._selection.takes(item):
                 batch.append(item)
             else:
                 self._lanes.give_back(item)
         return batch
 
     async def _launch(self, batch: Sequence[OpenRequest]) -> None:
-        """Start each request at its slot; when the run stops meanwhile, withdraw the intents of the rest."""
+        """Start each request at its slot; when the run stops meanwhile, withdraw the intents of the rest.
+
+        Where a hold comes meanwhile that ends out of hours, they wait for the next hours with their intents.
+        """
         for index, item in enumerate(batch):
             while not self._ending and (at := self._next_start_at(now := now_ns())) > now:
                 self._wake.clear()
@@ -214,12 +233,33 @@ class Pool:
             self._start(item)
 
     def _next_start_at(self, now: int) -> int:
-        """Ask the pacer; where the file of a shared pace fails, nothing more may start."""
-        try:
-            return self._pacer.next_start_at(now)
-        except LedgerFailed as failure:
-            self._failure = failure
-            return now
+        """Ask the clock on the wall, and the pacer; where the file of a shared pace fails, nothing more may start."""
+        at = now
+        if self._opens_at(now) == now:
+            try:
+                at = self._pacer.next_start_at(now)
+            except LedgerFailed as failure:
+                self._failure = failure
+                return now
+        opens = self._opens_at(at)
+        self._close_until(opens if opens > at else 0, now)
+        return opens
+
+    def _opens_at(self, at: int) -> int:
+        """Return from when, not before `at`, a request may start and end in time; stop where that is never."""
+        if self._timetable is None:
+            return at
+        opens = self._timetable.opens_at(at, now_ns(), self._conclusions.throttle.lasting_ns)
+        if opens is None:
+            self.stop(Stop(StopReason.DEADLINE, self._timetable.over))
+        return at if opens is None else opens
+
+    def _close_until(self, opens: int, now: int) -> None:
+        """Take note from when requests may start, 0 for now, and tell it once."""
+        if self._timetable and opens > self._closed_until + SAME_NS:
+            shown = self._timetable.shown(opens, now)
+            self._conclusions.event("hold", f"{(opens - now) / 1e9:.1f} s: waiting for {shown}")
+        self._closed_until = opens
 
     def _start(self, item: OpenRequest) -> None:
         worker = self._idle.pop()
@@ -239,11 +279,18 @@ class Pool:
         if entries:
             await self._recorder.write(entries)
 
+    @property
+    def _flush_in_s(self) -> float:
+        """When to write next: not before the hours begin where nothing is out."""
+        closed_s = min(self._closed_until - now_ns(), LOOK_AGAIN_NS) / 1e9
+        return FLUSH_S if self._tasks else max(FLUSH_S, closed_s)
+
     async def _flush_regularly(self) -> None:
         while self._failure is None and not self._ended.is_set():
-            self._pacer.beat(now_ns())
+            if now_ns() >= self._closed_until:  # who waits for his hour leaves the rate to others
+                self._pacer.beat(now_ns())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), FLUSH_S)
+                await asyncio.wait_for(self._ended.wait(), self._flush_in_s)
             try:
                 await self._flush()
             except LedgerFailed as failure:
@@ -251,7 +298,8 @@ class Pool:
                 self._wake.set()
 
     async def _wait(self, until: int | None) -> None:
-        """Wait until something happens, at most until a time."""
+        """Wait until something happens, at most until a time, and not so long that a clock that was set goes unseen."""
+        until = None if until is None else min(until, now_ns() + LOOK_AGAIN_NS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if until is None else max(0, until - now_ns()) / 1e9):
                 await self._wake.wait()

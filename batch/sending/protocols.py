@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from batch.model import Chunk, EnrollmentRequest, Entries, NoAnswer, OpenRequest, Reply, Verdict
+    from batch.model import Chunk, EnrollmentRequest, Entries, Looked, NoAnswer, OpenRequest, Reply, Verdict
 
 
 class Sender(Protocol):
@@ -17,8 +17,8 @@ class Sender(Protocol):
     async def send(self, worker: int, request: EnrollmentRequest) -> Reply | NoAnswer:
         """Make one attempt."""
 
-    async def verify(self, worker: int, request: EnrollmentRequest) -> Verdict | None:
-        """Ask the API what became of a request in doubt; None when it cannot be asked."""
+    async def verify(self, worker: int, request: EnrollmentRequest) -> Looked:
+        """Ask the API what became of a request in doubt."""
 
     async def renew_token(self, worker: int) -> bool:
         """Renew the refused token that `worker` sent with; False when there is none to renew."""

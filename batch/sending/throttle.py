@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _WORTH_TELLING_NS = 100_000_000
+_FORGETS = 20
+"""So many answers take the longest of them down to a third, where none is as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Throttle:
         self._pushed_back = False
         self._holds_in_a_row = 0
         self._told_per_s = rate.per_s if rate else None
+        self.lasting_ns = 0
+        """How long a request may take, by what lately took longest; 0 before the first answer."""
 
     def places(self, idle: int, in_flight: int) -> int:
         """Return how many more requests may be out, given the idle workers and what is out now."""
@@ -70,6 +74,7 @@ class Throttle:
 
     def observe(self, verdict: Verdict, *, latency_ns: int, in_flight: int, now: int) -> Verdict:
         """Draw the conclusions of one attempt; return its verdict, without a count when there is an outage."""
+        self.lasting_ns = max(latency_ns, self.lasting_ns - self.lasting_ns // _FORGETS)
         if stop := self._reachability.observe(verdict, now):
             self._stop(stop)
         if is_pushback(verdict):
@@ -84,6 +89,8 @@ class Throttle:
             self._holds_in_a_row = 0
             self._pushed_back = False
             self._go_on(latency_ns, in_flight, now)
+            if self._rate and self._rate.told(at_limit=verdict.at_limit, now=now, sharer_count=self.pacer.sharer_count):
+                self._tell_rate("lowered, as the API says that no call is left")
         return verdict
 
     def _push_back(self, verdict: Verdict, started: int, now: int) -> None:

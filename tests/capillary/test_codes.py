@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.capillary.codes import LONGEST_HOLD_S, Reason, hold_seconds, judge
+from batch.capillary.codes import Reason, judge
+from batch.capillary.limits import LONGEST_HOLD_S, hold_seconds
 from batch.capillary.registry import CODES
 from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope, Speaks, Tells, Verdict
 

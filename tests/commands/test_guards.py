@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
+from tests.commands.test_progress import on_a_terminal
 
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 TWO_CYCLES = {"cycles": ["PERIOD_G_29463_1", "no such cycle"]}
@@ -57,6 +60,19 @@ def test_a_canary_covers_each_target_and_cycle_and_waits_for_a_word(desk: Desk, 
     check_against_the_truth(desk, api)
 
 
+@pytest.mark.parametrize(("answer", "code", "sent"), [("y", 0, 60), ("n", 9, 4)])
+def test_on_a_terminal_the_canary_asks_and_a_yes_sends_the_rest(
+    desk: Desk, sandbox: Factory, answer: str, code: int, sent: int
+) -> None:
+    api = sandbox(preload=False)
+    config, upload = desk.config(api, campaign=ONE_CYCLE), desk.upload(customers(range(1, 61)))
+    command = ["run", str(upload), "-c", str(config), "--yes", "--canary", "4", "--run-dir", "run"]
+    ended, shown = on_a_terminal(desk, command, f"{answer}\n".encode())
+    assert "The canary is done. Send the rest?" in shown
+    assert (ended, api.calls["enroll"]) == (code, sent)
+    check_against_the_truth(desk, api)
+
+
 def test_a_canary_that_is_the_whole_file_is_no_stop(desk: Desk, sandbox: Factory) -> None:
     assert desk.run(sandbox(preload=False), customers([1, 2]), "--canary", 100).code == 0
 
@@ -85,7 +101,11 @@ def test_a_limit_is_a_stop_that_a_resume_goes_on_from(desk: Desk, sandbox: Facto
     assert desk.outcomes() == {"enrolled": 30}
 
 
-def test_a_file_that_was_processed_before_is_pointed_out(desk: Desk, sandbox: Factory) -> None:
-    said = desk.run(sandbox(), customers([100 * n + 7 for n in range(30)]), campaign=ONE_CYCLE)
+@pytest.mark.parametrize(("already", "warns"), [(9, False), (10, True)])
+def test_a_share_of_already_enrolled_above_nine_in_ten_is_pointed_out(
+    desk: Desk, sandbox: Factory, already: int, warns: bool
+) -> None:
+    said = desk.run(sandbox(), customers([1, *(100 * n + 7 for n in range(already))]), campaign=ONE_CYCLE)
     assert said.code == 0
-    assert "processed before" in said.out
+    assert desk.outcomes() == {"enrolled": 1, "already_enrolled": already}
+    assert ("may have been processed before" in " ".join(said.out.split())) is warns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.commands.conftest import Desk, Factory, customers
+from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
 
 SECOND = 1_000_000_000
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
@@ -18,7 +18,10 @@ def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Facto
     )  # fmt: skip
     retry = {"attempts": 6, "base_s": 0.01, "max_s": 0.05}
     desk.run(
-        api, customers(range(1001, 1201)), campaign={"cycles": [f"PERIOD_G_29463_{n}" for n in (1, 2, 3)]}, retry=retry,
+        api,
+        customers(range(1001, 1201)),
+        campaign={"cycles": [f"PERIOD_G_29463_{n}" for n in (1, 2, 3)]},
+        retry=retry,
         pacing={"concurrency": 4},
     )
     told = {
@@ -27,7 +30,7 @@ def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Facto
         for row in desk.rows(name)
     }
     applied = api.enrolled()
-    assert len(told) == 600
+    assert len(told) == 600 == desk.summary()["requests"]["unique"]
     for key, outcome in told.items():
         if outcome == "enrolled":
             assert key in applied, key
@@ -38,3 +41,27 @@ def test_a_storm_of_every_kind_leaves_the_report_true(desk: Desk, sandbox: Facto
     }
     assert api.overlaps == 0
     assert api.calls["token"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "outcomes", "reason", "calls", "looks"),
+    [
+        ("resend", 0, {"enrolled": 3}, "confirmed_by_retry", 4, 0),
+        ("verify", 0, {"enrolled": 3}, "confirmed_by_api", 3, 1),
+        ("leave", 5, {"enrolled": 2, "in_doubt": 1}, None, 3, 0),
+    ],
+)
+@pytest.mark.parametrize("fault", ["reset_after", "error_502_after", "truncate", "unreadable_200"])
+def test_a_plain_enroll_in_doubt_goes_by_the_setting(
+    desk: Desk, sandbox: Factory, fault: str, setting: str, code: int, outcomes: dict[str, int], reason: str | None,
+    calls: int, looks: int,
+) -> None:  # fmt: skip
+    api = sandbox(preload=False)
+    api.inject(2, [fault])
+    retry = {"attempts": 3, "base_s": 0.01, "in_doubt": setting}
+    assert desk.run(api, customers([1, 2, 3]), campaign=ONE_CYCLE, retry=retry).code == code
+    assert desk.outcomes() == outcomes
+    assert (api.calls["enroll"], api.calls["target_groups"]) == (calls, looks)
+    reasons = {row["customer_id"]: row["reason"] for row in desk.rows("succeeded.csv")}
+    assert reasons.get("2") == reason
+    check_against_the_truth(desk, api)

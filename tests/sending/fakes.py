@@ -12,6 +12,7 @@ from batch.model import (
     EnrollmentRequest,
     Entries,
     Kind,
+    Looked,
     NoAnswer,
     OpenRequest,
     Outcome,
@@ -30,6 +31,7 @@ from batch.sending.pool import Pool
 from batch.sending.quarantine import Quarantines
 from batch.sending.retry import InDoubt, RetryRules
 from batch.sending.throttle import Speed
+from batch.sending.timetable import Timetable  # noqa: TC001 - like the rest of what a pool is made of
 
 SCOPE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)
 
@@ -61,8 +63,9 @@ class FakeSender:
         self.renews = renews
         self.renewals = 0
         self.looks: list[tuple[int, str | None]] = []
-        self.standing: Callable[[int, int], Verdict | None] = lambda *_: None
-        """What a look at a customer says, by the number of looks so far."""
+        self.looked_at: list[int] = []
+        self.standing: Callable[[int, int], Looked | Verdict | None] = lambda *_: None
+        """What a look at a customer says, by the number of looks so far; a verdict alone: the API answered well."""
         self.starts: list[tuple[int, int, str | None]] = []
         """When (nanoseconds on the loop's clock), which customer, which period."""
         self.in_flight: set[int] = set()
@@ -101,10 +104,12 @@ class FakeSender:
         verdict = self.verdicts[answer.status]
         return verdict if can_renew or not verdict.renew_token else NO_ACCESS
 
-    async def verify(self, worker: int, request: EnrollmentRequest) -> Verdict | None:
+    async def verify(self, worker: int, request: EnrollmentRequest) -> Looked:
         self.looks.append((request.customer, request.period))
+        self.looked_at.append(round(asyncio.get_running_loop().time() * 1e9))
         await asyncio.sleep(self.latency_s)
-        return self.standing(request.customer, len(self.looks))
+        found = self.standing(request.customer, len(self.looks))
+        return found if isinstance(found, Looked) else Looked(ENROLLED, found)
 
     async def renew_token(self, worker: int) -> bool:
         self.renewals += 1
@@ -176,6 +181,7 @@ def make_pool(
     stop_when: dict[str, float] | None = None,
     minimum: int = 10,
     adaptive: bool = False,
+    timetable: Timetable | None = None,
 ) -> Pool:
     adaptives = (AdaptiveRate(rate), AdaptiveConcurrency(concurrency)) if adaptive else ()
     return Pool(
@@ -193,4 +199,5 @@ def make_pool(
         concurrency=concurrency,
         random=lambda: 0.5,
         limit=limit,
+        timetable=timetable,
     )

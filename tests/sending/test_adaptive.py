@@ -193,3 +193,46 @@ def test_time_outs_of_the_pool_reach_the_concurrency() -> None:
     recorder = FakeRecorder([open_requests(40)])
     run_virtually(make_pool(sender, recorder, adaptive=True).run())
     assert "concurrency" in recorder.events
+
+
+def test_headers_that_tell_what_is_left_spare_most_refusals_and_cost_little_rate() -> None:
+    """Found by it: a hold at each "none left", which would leave half of the rate unused."""
+    limit, window_s, requests = 60, 1, 1500
+    refused, kept_per_s = [], []
+    for tells in (False, True):
+        server = Limited(limit, window_s, retry_after=True)
+
+        def script(
+            customer: int, period: str | None, attempt: int, tells: bool = tells, server: Limited = server
+        ) -> Verdict:
+            verdict = server(customer, period, attempt)
+            return replace(verdict, at_limit=tells and len(server.allowed) >= limit)
+
+        sender = FakeSender(script, latency_s=0.03)
+        pool = make_pool(
+            sender, FakeRecorder([open_requests(requests)]), rate=(200, window_s * SECOND), adaptive=True, outage_s=600
+        )
+        assert run_virtually(pool.run()) is None
+        refused.append(server.refused)
+        kept_per_s.append(requests * SECOND / (sender.starts[-1][0] - sender.starts[0][0]))
+    assert refused[1] <= refused[0]
+    assert kept_per_s[1] >= 0.85 * limit / window_s
+
+
+def test_a_server_that_always_says_that_nothing_is_left_is_believed_once() -> None:
+    rate = AdaptiveRate((100, SECOND))
+    lowered = 0
+    for number in range(10_000):
+        now = number * SECOND // 90
+        rate.accepted(now)
+        lowered += rate.told(at_limit=True, now=now)
+    assert lowered == 1
+    assert rate.per_s == 100
+
+
+def test_what_is_left_is_only_ever_a_reason_to_go_slower() -> None:
+    rate = AdaptiveRate((100, SECOND))
+    assert rate.pushed_back(0)
+    lowered = rate.per_s
+    assert not rate.told(at_limit=False, now=10 * SECOND)
+    assert rate.per_s == lowered

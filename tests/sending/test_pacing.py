@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.sending.pacing import LATE_NS, Pacer
@@ -32,6 +32,30 @@ def test_no_window_ever_holds_more_than_the_rate(rate: tuple[int, int], moves: l
         elif kind == 1:
             pacer.hold_until(now + amount)
         else:
+            now = pacer.next_start_at(now) + (min(amount, 2 * LATE_NS) if kind == 2 else 0)
+            pacer.started(now)
+            starts.append(now)
+    assert most_in_any_window(starts, rate[1]) <= rate[0]
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(RATES),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400), st.floats(0, 1)), min_size=3, max_size=8),
+)
+def test_no_window_that_is_full_holds_more_than_the_rate(
+    rate: tuple[int, int], moves: list[tuple[int, int, float]]
+) -> None:
+    """Each move is repeated up to as often as a window has starts, so that also 3,000 a second fill theirs.
+
+    Fails without the log of real starts, and with a hold that is forgotten by the slot after it.
+    """
+    pacer, now, starts = Pacer(rate), 0, []
+    for kind, thousandths, share in moves:
+        amount = pacer.interval_ns * thousandths // 100
+        if kind == 1:
+            pacer.hold_until(now + amount * rate[0] // 10)
+        for _ in range(1 + round(share * rate[0])):
             now = pacer.next_start_at(now) + (min(amount, 2 * LATE_NS) if kind == 2 else 0)
             pacer.started(now)
             starts.append(now)

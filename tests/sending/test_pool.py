@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import AccessRefused, LedgerFailed
-from batch.model import Action, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, StopReason, Tells, Verdict
+from batch.model import (
+    Action,
+    EnrollmentRequest,
+    Kind,
+    Looked,
+    OpenRequest,
+    Outcome,
+    Scope,
+    StopReason,
+    Tells,
+    Verdict,
+)  # fmt: skip
 from batch.sending.guards import Stop
 from batch.sending.retry import InDoubt
 from tests.sending.fakes import (
@@ -124,7 +135,9 @@ REFUTED = Verdict(Outcome.SERVER_ERROR, settled=False, reason="refuted_by_api", 
 
 
 def doubtful_run(
-    standing: Callable[[int, int], Verdict | None], answers: Sequence[Verdict], in_doubt: InDoubt = InDoubt.VERIFY
+    standing: Callable[[int, int], Looked | Verdict | None],
+    answers: Sequence[Verdict],
+    in_doubt: InDoubt = InDoubt.VERIFY,
 ) -> tuple[FakeSender, FakeRecorder]:
     """Customer 1 goes well; customer 2 gets the answers, and looks at it say what `standing` says."""
     sender = FakeSender(lambda customer, _, attempt: ENROLLED if customer == 1 else answers[attempt - 1])
@@ -153,6 +166,40 @@ def test_an_api_that_cannot_be_asked_leaves_it_in_doubt() -> None:
     assert recorder.outcomes()[2] is Outcome.IN_DOUBT
     assert len(sender.looks) == 3
     assert len(sender.starts) == 2
+
+
+def test_a_429_to_a_look_holds_everybody_and_costs_no_look() -> None:
+    """Found by it: looks that are sent on through a hold, or give up after three 429s."""
+    sender = FakeSender(lambda customer, _, attempt: LOST if customer == 2 else ENROLLED)
+    sender.standing = lambda _, looks: Looked(too_many(30)) if looks <= 5 else CONFIRMED
+    recorder = FakeRecorder([open_requests(200)])
+    pool = make_pool(sender, recorder, rate=(1, SECOND), in_doubt=InDoubt.VERIFY, adaptive=True, outage_s=600)
+    assert run_virtually(pool.run()) is None
+    assert recorder.outcomes()[2] is Outcome.ENROLLED
+    assert (len(sender.looks), recorder.events.count("hold")) == (6, 5)
+    for look in sender.looked_at[:5]:
+        held = range(look + round(sender.latency_s * SECOND) + 1, look + 30 * SECOND)
+        assert not [start for start, *_ in sender.starts if start in held]
+    assert "rate" in recorder.events
+
+
+def test_an_outage_that_a_look_meets_costs_waiting_and_no_look() -> None:
+    def standing(_: int, looks: int) -> Looked:
+        up = asyncio.get_running_loop().time() >= 600
+        return Looked(ENROLLED, CONFIRMED) if up else Looked(REFUSED_PORT)
+
+    sender = FakeSender(lambda customer, *_: LOST if customer > 1 else ENROLLED)
+    sender.standing = standing
+    recorder = FakeRecorder([open_requests(31)])
+    pool = make_pool(sender, recorder, in_doubt=InDoubt.VERIFY, concurrency=30, outage_s=3600)
+    assert run_virtually(pool.run()) is None
+    assert set(recorder.outcomes().values()) == {Outcome.ENROLLED}
+
+
+def test_a_look_with_a_token_that_is_always_refused_is_not_made_for_ever() -> None:
+    sender, recorder = doubtful_run(lambda *_: Looked(STALE), [LOST])
+    assert len(sender.looks) == 3
+    assert recorder.outcomes()[2] is Outcome.IN_DOUBT
 
 
 def test_what_is_refuted_when_all_attempts_are_used_up_is_known_not_to_be_applied() -> None:

@@ -1,0 +1,126 @@
+"""`pacing.window` and `--until`, over a real socket, by a clock on the wall that each test sets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from batch.run import nightly
+from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
+
+SECOND_NS = 1_000_000_000
+ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
+NIGHT = {"window": "22:00-06:00", "time_zone": "Europe/Berlin"}
+REAL_NS = time.time_ns
+
+
+def set_clock(desk: Desk, text: str, zone: str = "Europe/Berlin") -> None:
+    """Let the clock on the wall show this now, and go on from there."""
+    shown = dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+    ahead = round(shown * SECOND_NS) - REAL_NS()
+    desk.monkeypatch.setattr(time, "time_ns", lambda: REAL_NS() + ahead)
+
+
+def said_by_plan(desk: Desk, rows: int, *options: str, **pacing: str) -> str:
+    config = desk.config("sandbox", campaign=ONE_CYCLE, pacing={"rate": "100/min"} | pacing)
+    upload = desk.upload(customers(range(1, rows + 1)))
+    said = desk("plan", upload, "-c", config, "--run-dir", f"plan-{time.monotonic_ns()}", *options)
+    assert said.code == 0
+    return " ".join(said.out.partition("Rate:")[2].partition("Nothing was sent")[0].split())
+
+
+def test_until_ends_the_run_in_time_and_a_resume_sends_the_rest(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-05T05:59:53")
+    pacing = {"time_zone": "Europe/Berlin"}
+    said = desk.run(
+        api, customers(range(100, 190)), "--until", "06:00", "--rate", "10/s", campaign=ONE_CYCLE, pacing=pacing
+    )
+    assert said.code == 7
+    assert "Stopped because the time was up" in said.out
+    assert "--until 06:00" in said.out
+    sent = api.calls["enroll"]
+    assert 0 < sent <= 70
+    assert desk.outcomes() == {"enrolled": sent, "not_sent": 90 - sent}
+    assert {row["reason"] for row in desk.rows("failed.csv")} == {"deadline"}
+    assert desk("resume", "run", "--yes", "--rate", "none").code == 0
+    assert desk.outcomes() == {"enrolled": 90}
+    check_against_the_truth(desk, api)
+
+
+def test_outside_the_window_the_run_waits_and_says_for_what(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-04T21:59:56")
+    began = time.monotonic_ns()
+    said = desk.run(api, customers(range(100, 120)), "-v", campaign=ONE_CYCLE, pacing=NIGHT)
+    assert said.code == 0
+    assert "waiting for 22:00 Europe/Berlin" in " ".join(said.err.split())
+    assert len(api.arrivals()) == 20
+    assert time.time_ns() - (time.monotonic_ns() - api.arrivals()[0]) >= round(
+        dt.datetime(2026, 5, 4, 22, tzinfo=ZoneInfo("Europe/Berlin")).timestamp() * SECOND_NS
+    )
+    assert api.arrivals()[0] > began
+
+
+def test_a_time_that_is_over_before_the_window_opens_sends_nothing(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-04T12:00:00")
+    said = desk.run(api, customers(range(100, 120)), "--until", "21:00", campaign=ONE_CYCLE, pacing=NIGHT)
+    assert said.code == 7
+    assert api.calls["enroll"] == 0
+    assert desk.outcomes() == {"not_sent": 20}
+
+
+@pytest.mark.parametrize("until", ["25:00", "6", "06:00:00", "noon", "12:60", ""])
+def test_a_time_that_is_none_is_refused(desk: Desk, sandbox: Factory, until: str) -> None:
+    api = sandbox()
+    said = desk.run(api, customers([1]), "--until", until)
+    assert said.code == 2
+    assert "--until" in said.err
+    assert "write HH:MM" in said.err
+    assert not (desk.folder / "run").exists()
+
+
+def test_a_plan_says_whether_the_work_fits_and_in_which_night_it_ends(desk: Desk) -> None:
+    set_clock(desk, "2026-05-04T12:00:00")
+    assert said_by_plan(desk, 200) == "100/min, so sending takes about 2 minutes."
+    assert said_by_plan(desk, 200, **NIGHT).endswith(
+        "It starts Mon 04 May 22:00. It fits in 22:00-06:00 (Europe/Berlin) and ends about Mon 04 May 22:02."
+    )
+    short = {"window": "22:00-22:01", "time_zone": "Europe/Berlin"}
+    assert said_by_plan(desk, 250, **short).endswith(
+        "It starts Mon 04 May 22:00. Only in 22:00-22:01 (Europe/Berlin) it takes 3 windows and ends about "
+        "Wed 06 May 22:00."
+    )
+
+
+def test_a_plan_says_how_much_is_sent_until_a_time(desk: Desk) -> None:
+    set_clock(desk, "2026-05-04T12:00:00", "UTC")
+    assert said_by_plan(desk, 250, "--until", "13:00").endswith(
+        "It fits before 13:00 (UTC) and ends about Mon 04 May 12:02."
+    )
+    said = said_by_plan(desk, 250, "--until", "12:01")
+    assert "It does not fit: about" in said
+    assert "until 12:01; `resume` sends the rest." in said
+
+
+def test_a_night_ends_with_its_window_and_the_next_one_goes_on(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    desk.monkeypatch.setattr(nightly, "SETTLE_S", 0)
+    (desk.folder / "inbox").mkdir()
+    desk.upload(customers(range(100, 190)), "inbox/may.csv")
+    pacing = NIGHT | {"rate": "10/s"}
+    config = desk.config(api, campaign=ONE_CYCLE, pacing=pacing, inbox=str(desk.folder / "inbox"))
+    set_clock(desk, "2026-05-05T05:59:53")
+    assert desk("nightly", "-c", config).code == 7
+    sent = api.calls["enroll"]
+    assert 0 < sent <= 70
+    set_clock(desk, "2026-05-05T12:00:00")
+    assert desk("nightly", "-c", config).code == 7
+    assert api.calls["enroll"] == sent
+    set_clock(desk, "2026-05-05T22:00:00")
+    assert desk("nightly", "-c", config).code == 0
+    assert len(api.enrolled()) == api.calls["enroll"] == 90
