@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from keyring import get_keyring, set_keyring
+from keyring.backend import KeyringBackend
+from keyring.backends.fail import Keyring as NoKeyring
+from keyring.errors import KeyringError, KeyringLocked
 
 from batch.config import BasicSettings, OAuthSettings, Settings, load_settings
 from batch.errors import ConfigError
@@ -95,9 +99,10 @@ class TestFiles:
         [("x", "x"), ("x\n", "x"), ("x\r\n", "x"), ("x\n\n", "x\n"), (" x ", " x "), ("\ufeffx", "x")],
     )
     def test_one_newline_at_the_end_does_not_belong_to_it(self, tmp_path: Path, content: str, value: str) -> None:
-        (tmp_path / "cycle").write_text(content, newline="")
-        assert load(with_cycle("${file:cycle}"), working_dir=tmp_path).campaign.cycle_names == (value,)
-        assert load(with_cycle(f"${{file:{tmp_path}/cycle}}")).campaign.cycle_names == (value,)
+        (tmp_path / "sheet").write_text(content, newline="")
+        for path in ("sheet", tmp_path / "sheet"):
+            text = f"api: {{base_url: sandbox}}\ninput: {{sheet: '${{file:{path}}}'}}\n"
+            assert load(text, working_dir=tmp_path).input.sheet == value
 
     def test_one_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "latin").write_bytes(b"\xfc")
@@ -109,25 +114,32 @@ class TestFiles:
         ]
 
 
+class KeyStore(KeyringBackend):
+    """A key store of one entry; services named after a fault have it."""
+
+    priority = 1.0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        faults = {"locked": KeyringLocked, "broken": KeyringError, "odd": OSError}
+        if service in faults:
+            raise faults[service](HIDDEN)
+        return {("https://eu/api", "me"): HIDDEN}.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise NotImplementedError
+
+
 class TestKeyring:
     @pytest.fixture
-    def keyring(self, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-        """Put a key store of one entry in the place of the extra package."""
-
-        class KeyringError(Exception):
-            pass
-
-        def get_password(service: str, user: str) -> str | None:
-            if service == "locked":
-                raise KeyringError(HIDDEN)
-            return {("https://eu/api", "me"): HIDDEN}.get((service, user))
-
-        package = ModuleType("keyring")
-        package.errors = ModuleType("keyring.errors")  # type: ignore[attr-defined]
-        package.errors.KeyringError = KeyringError  # type: ignore[attr-defined]
-        package.get_password = get_password  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "keyring", package)
-        return package
+    def keyring(self) -> Iterator[None]:
+        """Put a key store of one entry in the place of the machine's own."""
+        before = get_keyring()
+        set_keyring(KeyStore())
+        yield
+        set_keyring(before)
 
     @pytest.mark.usefixtures("keyring")
     def test_an_entry_is_looked_up_by_service_and_user(self) -> None:
@@ -140,13 +152,23 @@ class TestKeyring:
         ("typed", "said"),
         [
             ("eu/you", "the keyring has no entry eu/you; add it with: keyring set eu you"),
-            ("locked/me", "the keyring cannot be read (KeyringError)"),
+            ("locked/me", "the keyring is locked; unlock it, or write ${NAME} or ${file:PATH}"),
+            ("broken/me", "the keyring cannot be read (KeyringError); write ${NAME} or ${file:PATH}"),
+            ("odd/me", "the keyring cannot be read (OSError); write ${NAME} or ${file:PATH}"),
             ("me", "is written as ${keyring:SERVICE/USER}"),
             ("eu/", "is written as ${keyring:SERVICE/USER}"),
         ],
     )
     def test_what_it_does_not_hold_is_said(self, typed: str, said: str) -> None:
         assert said in refusal(with_cycle(f"${{keyring:{typed}}}"))
+
+    def test_a_machine_without_one_is_said(self) -> None:
+        before = get_keyring()
+        set_keyring(NoKeyring())
+        try:
+            assert "this machine has no keyring that can be used" in refusal(with_cycle("${keyring:eu/me}"))
+        finally:
+            set_keyring(before)
 
     def test_without_the_package_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "keyring", None)
@@ -263,7 +285,7 @@ class TestSecretsStayHidden:
         assert "8a16" not in said
 
     def test_a_key_that_signs_messages_is_one(self) -> None:
-        said = refusal(f"api: {{base_url: sandbox}}\nnotify: [{{webhook: 'https://x', hmac_key: {HIDDEN}}}]")
+        said = refusal(f"api: {{base_url: sandbox}}\nnotify: [{{kind: webhook, url: 'https://x', hmac_key: {HIDDEN}}}]")
         assert "notify, item 1.hmac_key: a secret written out" in said
 
     @pytest.mark.parametrize(

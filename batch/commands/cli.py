@@ -12,6 +12,8 @@ from contextlib import suppress
 import click
 
 from batch import __version__
+from batch.commands.doctor import doctor
+from batch.commands.nightly import nightly
 from batch.commands.plan import plan
 from batch.commands.report import report
 from batch.commands.rerun import rerun
@@ -63,13 +65,22 @@ def cli() -> None:
     """
 
 
-for command in (plan, run, resume, rerun, verify, report, status, why, template, sandbox):
+for command in (plan, run, resume, rerun, verify, report, status, why, nightly, template, doctor, sandbox):
     cli.add_command(command)
 
 
 def main() -> None:
     """Run the command line; every error is one line on stderr, never a traceback."""
+    _dump_no_core()
     sys.exit(_exit_code())
+
+
+def _dump_no_core() -> None:
+    """Let no crash write what is in memory, secrets among it, into a file."""
+    with suppress(ImportError, OSError, ValueError):  # not on Windows; and a sandbox may forbid it
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _exit_code() -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import click
 
@@ -13,10 +14,19 @@ from batch.errors import UsageError
 
 if TYPE_CHECKING:
     from batch.config import Settings
+    from batch.storage.paths import RemotePath
 
 Command = Callable[..., Any]
+Inputs: TypeAlias = "tuple[Path | RemotePath, ...]"
 
 REPORTS = Path("reports")
+
+
+class Until(TypedDict):
+    """A time of day, and when it was asked for; None where it was not."""
+
+    until: str | None
+    asked_at: int | None
 
 
 def config_option(command: Command) -> Command:
@@ -31,12 +41,29 @@ def config_option(command: Command) -> Command:
     )(command)
 
 
+def _read_input(text: str) -> Path | RemotePath:
+    from batch.errors import InputRefused
+    from batch.storage.failures import StorageFailed
+    from batch.storage.paths import read_path
+
+    try:
+        return read_path(text)
+    except StorageFailed as failure:
+        raise InputRefused(f"INPUT: {failure.text}") from failure
+
+
+def inputs_argument(command: Command) -> Command:
+    """Add INPUT..., files here or elsewhere."""
+    return click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_read_input)(command)
+
+
 def sending_options(command: Command) -> Command:
     """Add the options of every command that sends."""
     for option in reversed((
         click.option("--yes", is_flag=True, help="Send to a real target without asking."),
         click.option("--rate", metavar="RATE", help='Instead of pacing.rate: "100/min", "20/s", or "none".'),
         click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="Instead of pacing.concurrency."),
+        click.option("--until", metavar="HH:MM", help="Stop at that time (pacing.time_zone); `resume` goes on."),
         click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N requests; `resume` goes on."),
         click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON; all else on stderr."),
         click.option("-v", "--verbose", is_flag=True, help="Show holds and other events while sending."),
@@ -62,6 +89,19 @@ def read_settings(config: Path, *, with_secrets: bool) -> Settings:
     settings = load_settings(config, with_secrets=with_secrets, working_dir=Path.cwd(), environ=os.environ)
     check_api(settings)
     return settings
+
+
+def check_until(until: str | None) -> Until:
+    """Return a time of day from the command line as Overrides takes it, once it is known to be one."""
+    from batch.config import parse_time
+
+    if until is None:
+        return {"until": None, "asked_at": None}
+    try:
+        parse_time(until)
+    except UsageError as error:
+        raise UsageError(f"--until: {error.text}") from error
+    return {"until": until, "asked_at": time.time_ns()}
 
 
 def check_rate(rate: str | None) -> str | None:

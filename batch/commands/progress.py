@@ -161,18 +161,20 @@ class Progress:
         said_at = time.monotonic()
         pulse.feel(pool, said_at, self._why_held)
         while not pool.stopping:
-            await asyncio.sleep(BAR_EVERY_S)
+            await asyncio.sleep(min(BAR_EVERY_S, LINE_EVERY_S))
             if (now := time.monotonic()) - said_at >= LINE_EVERY_S:
                 said_at = now
                 moment = pulse.feel(pool, now, self._why_held)
                 click.echo(f"settled {progress_text(moment, WIDTH - len('settled '))}", err=True)
-        click.echo(draining_text(pool.in_flight, WIDTH), err=True)
+        if pool.in_flight:
+            click.echo(draining_text(pool.in_flight, WIDTH), err=True)
 
     async def _draw(self, pulse: Pulse, pool: Pool, total: int) -> None:
         from tqdm import tqdm
 
         form = "{percentage:3.0f}%|{bar}| {desc}"
-        with tqdm(total=total, bar_format=form, dynamic_ncols=True, file=sys.stderr) as bar:
+        fixed = None if _terminal_columns() else WIDTH  # a terminal without a size would show nothing
+        with tqdm(total=total, bar_format=form, ncols=fixed, dynamic_ncols=fixed is None, file=sys.stderr) as bar:
             self._bar = bar
             try:
                 while not pool.stopping:
@@ -215,7 +217,8 @@ def progress_text(moment: Moment, width: int) -> str:
 
 def draining_text(in_flight: int, width: int) -> str:
     """Return what a person is told while the pool drains, in at most `width` columns."""
-    text = f"stopping: {in_flight:,} out are waited for; Ctrl-C would leave them in doubt"
+    out = "1 request" if in_flight == 1 else f"{in_flight:,} requests"
+    text = f"stopping: waiting for {out}; Ctrl-C leaves them in doubt"
     return text if len(text) <= width else text[: text.index(";")][: max(0, width)]
 
 
@@ -227,7 +230,8 @@ def _speed(moment: Moment) -> str:
     """Say how fast requests start and how fast they may, or for how long nothing may start, and why."""
     if moment.held_s >= _WORTH_SAYING_S:
         why = f" ({moment.why_held})" if moment.why_held else ""
-        return f"held {math.ceil(moment.held_s)} s{why}"
+        held_s = math.ceil(moment.held_s)
+        return f"held {f'{held_s} s' if held_s < 600 else _time(held_s)}{why}"
     if moment.rate is None:
         return ""
     fastest = moment.allowed if moment.allowed is not None else moment.rate
@@ -255,7 +259,12 @@ def _time(seconds: float) -> str:
 
 
 def _columns() -> int:
+    return _terminal_columns() or WIDTH
+
+
+def _terminal_columns() -> int:
+    """Return the width of the terminal on stderr, 0 where there is none or it has no size."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
+        return os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError):
-        return WIDTH
+        return 0

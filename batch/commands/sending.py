@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.errors import EnrollBatchError, UsageError
+from batch.errors import EnrollBatchError, InputRefused, UsageError
 from batch.model import State, StopReason
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from batch.config import Rate, Settings
     from batch.report.reconcile import Accounts
+    from batch.run.looking_up import Asking
     from batch.run.opening import OpenRun
     from batch.run.planning import Preview
 
@@ -38,6 +39,15 @@ class Voice:
     def event(self, line: str) -> None:
         """Say what happens while sending."""
         click.echo(line, err=True)
+
+    def asking(self) -> Asking:
+        """Return how look-ups are told while planning."""
+        from batch.commands.progress import Progress
+        from batch.run.looking_up import Asking
+
+        progress = Progress(verbose=self.verbose)
+        show = progress.event if self.verbose or not self.quiet else None
+        return Asking(watch=None if self.quiet else progress.watch, show=show, say=self.say)
 
     def plan(self, found: Preview, rate: Rate | None) -> None:
         """Say what was found in the upload."""
@@ -65,24 +75,24 @@ def require_a_way_to_confirm(settings: Settings, *, yes: bool) -> None:
         raise UsageError(f"{settings.api.base_url} is a real target and nobody can be asked here; add --yes to send")
 
 
-def confirm(run: OpenRun, found: Preview, *, yes: bool) -> None:
+def confirm(run: OpenRun, found: Preview, *, yes: bool, limit: int | None) -> None:
     """Ask before a real target is changed. A no leaves the plan for a later `resume`.
 
     Raises:
         SystemExit: with code 7, when the person says no.
     """
-    from batch.commands.words import question
+    from batch.commands.words import command_line, question
 
-    if yes or run.settings.api.base_url == "sandbox":
+    if yes or run.settings.api.base_url == "sandbox" or not found.open_count:
         return
-    text = question(found, run.settings.api.base_url, run.overrides.rate_of(run.settings))
+    text = question(found, run.settings.api.base_url, run.overrides.rate_of(run.settings), limit)
     if _says_yes(text):
         return
     run.ledger.update_run(
         state=State.STOPPED.value, stop_reason=StopReason.DECLINED.value, stop_text="a person declined to send"
     )
     accounts = close_run(run)
-    click.echo(f"Nothing was sent. The plan stays in {run.folder}; `enroll-batch resume` sends it.", err=True)
+    click.echo(f"Nothing was sent. The plan is kept; this sends it:\n  {command_line('resume', run.folder)}", err=True)
     sys.exit(accounts.exit_code)
 
 
@@ -96,15 +106,23 @@ def _says_yes(question: str) -> bool:
 
 
 def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
-    """Send what is open, write the report, say how it went, and exit with the run's code."""
+    """Send what is open, write the report, say and tell how it went, and exit with the run's code."""
+    from batch.run.telling import telling
+
+    with telling(run, voice.event):
+        _send_and_report(run, voice, limit=limit)
+
+
+def _send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
     from batch.commands.progress import Progress
+    from batch.run.measuring import measured
     from batch.run.sending import send
 
     progress = Progress(verbose=voice.verbose)
     show = progress.event if voice.verbose or not voice.quiet else None
     while True:
         try:
-            stop = send(run, limit=limit, watch=None if voice.quiet else progress.watch, show=show)
+            stop = send(run, limit=limit, watch=measured(run, None if voice.quiet else progress.watch), show=show)
         except EnrollBatchError:
             with suppress(EnrollBatchError):  # the first fault is the one to tell
                 close_run(run)
@@ -117,10 +135,30 @@ def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
             sys.exit(accounts.exit_code)
 
 
+def refuse_too_many_problems(run: OpenRun, found: Preview) -> None:
+    """Close a run whose plan holds nothing to send, or too many rows with problems.
+
+    Raises:
+        InputRefused: it does.
+    """
+    from batch.run.planning import check_problems
+    from batch.run.telling import tell_run
+
+    try:
+        check_problems(run, found.totals)
+    except InputRefused as refusal:
+        run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
+        close_run(run)
+        tell_run(run, refusal.exit_code, lambda line: click.echo(line, err=True))
+        raise
+
+
 def close_run(run: OpenRun) -> Accounts:
     """Write the report and keep its exit code in the ledger."""
+    from batch.run.measuring import measure
     from batch.run.reporting import report
 
     accounts = report(run.folder)
     run.ledger.update_run(exit_code=accounts.exit_code)
+    measure(run, accounts)
     return accounts

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from batch.config import Rate
     from batch.model import EnrollmentRequest
+    from batch.run.cycles import Finding
     from batch.run.planning import Preview
     from batch.run.status import RunStatus
     from batch.sending.slots import Sharer
 
 WIDTH = 80
 _STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def command_line(command: str, folder: Path) -> str:
+    """Return a command about a run, ready to be pasted into a shell."""
+    return f"enroll-batch {command} {shlex.quote(str(folder))}"
 
 
 def duration(seconds: float) -> str:
@@ -29,6 +37,11 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where that is right."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
     """Say what a plan holds: totals, problems by kind, first requests, duration at the set rate."""
     totals = found.totals
@@ -36,13 +49,15 @@ def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
         f"{totals.rows_read:>10,}  rows read",
         f"{totals.rows_blank:>10,}  blank",
         f"{totals.rows_with_problems:>10,}  with problems",
-        f"{totals.rows_planned:>10,}  planned, expanded into {totals.expanded:,} requests",
+        f"{totals.rows_planned:>10,}  planned, expanded into {counted(totals.expanded, 'request')}",
     ]
     if totals.duplicates:
         lines.append(f"{totals.duplicates:>10,}  repeats of the same request, sent once")
     if totals.contradicted:
         lines.append(f"{totals.contradicted:>10,}  contradicted requests, none of them sent")
-    lines.append(f"{totals.unique:>10,}  requests to send")
+    if not_found := totals.unique - found.open_count:
+        lines.append(f"{not_found:>10,}  requests of customers whom the look-up did not find, not sent")
+    lines.append(f"{found.open_count:>10,}  requests to send")
     if found.problems:
         lines += ["", "Rows and requests that are not sent, by kind (all of them: rejected_rows.csv):"]
         lines += [f"{count:>10,}  {kind.replace('_', ' ')}" for kind, count in found.problems]
@@ -50,7 +65,8 @@ def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
         lines += ["", *_bullets((*found.remarks, *found.notes))]
     if found.first_requests:
         lines += ["", "First requests:", *(_clip(f"  {_request(each)}") for each in found.first_requests)]
-    return [*lines, "", _time_needed(totals.unique, rate)]
+    needed = " ".join([_time_needed(found.open_count, rate), *found.hours])
+    return [*lines, "", *textwrap.wrap(needed, WIDTH)]
 
 
 def _request(request: EnrollmentRequest) -> str:
@@ -63,12 +79,27 @@ def _request(request: EnrollmentRequest) -> str:
     return f"{scope.action} {request.customer}: {', '.join(filter(None, [request.period, *asks, target, *org]))}"
 
 
+def rate_text(max_starts: int, window_ns: int) -> str:
+    """Say a rate as the config writes it: 100/min."""
+    seconds = window_ns / 1e9
+    unit = {1.0: "s", 60.0: "min", 3600.0: "h"}.get(seconds, f"{seconds:g}s")
+    return f"{max_starts:,}/{unit}"
+
+
 def _time_needed(requests: int, rate: Rate | None) -> str:
     if rate is None:
         return "Rate: no limit."
     seconds = requests * rate.window_ns / rate.max_starts / 1e9
-    per = rate.window_ns / 1e9
-    return f"Rate: {rate.max_starts:,} per {per:g} s, so sending takes about {duration(seconds)}."
+    return f"Rate: {rate_text(rate.max_starts, rate.window_ns)}, so sending takes about {duration(seconds)}."
+
+
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
+    """Say what the API says of a plan; what is wrong with it is marked."""
+    lines = ["", "The API says:"]
+    for finding in findings:
+        mark = "  " if finding.is_good else "! "
+        lines += textwrap.wrap(finding.text, WIDTH, initial_indent=mark, subsequent_indent="    ")
+    return lines
 
 
 def _bullets(texts: Iterable[str]) -> list[str]:
@@ -89,11 +120,22 @@ def status_lines(runs: Iterable[RunStatus]) -> list[str]:
         lines.append(
             f"{_short(run.run_id):<44} {state:<9} {settled:>13}  {'now' if run.working else exit_code}".rstrip()
         )
-        if run.text:
-            lines += textwrap.wrap(run.text, WIDTH, initial_indent="    ", subsequent_indent="    ")
-        elif not run.working and run.state and run.state.value in {"sending", "planning"}:
-            lines.append("    its process died; `enroll-batch resume` goes on")
+        if said := run.text or _said_of(run):
+            lines += textwrap.wrap(said, WIDTH, initial_indent="    ", subsequent_indent="    ")
     return lines
+
+
+def _said_of(run: RunStatus) -> str:
+    """Say who works on a run, or that nobody does although it is not done."""
+    state = run.state.value if run.state else ""
+    beat = f"last heartbeat {duration(run.silent_s)} ago" if state == "sending" and run.silent_s is not None else ""
+    if run.working:
+        return "; ".join(filter(None, [str(run.holder or ""), beat]))
+    if state in {"sending", "planning"}:
+        return "; ".join(filter(None, ["its process died", beat, "`enroll-batch resume` goes on"]))
+    if state == "finished" and run.exit_code is None:
+        return "its process died over the report; `enroll-batch resume` writes it"
+    return ""
 
 
 def sharing_lines(sharers: Iterable[Sharer]) -> list[str]:
@@ -112,22 +154,22 @@ def sharing_lines(sharers: Iterable[Sharer]) -> list[str]:
 def _rate_text(sharer: Sharer) -> str:
     if not sharer.max_starts or not sharer.window_ns:
         return "no limit set"
-    return f"{sharer.max_starts:,} per {sharer.window_ns / 1e9:g} s"
+    return rate_text(sharer.max_starts, sharer.window_ns)
 
 
 def _short(run_id: str) -> str:
     return run_id if len(run_id) <= 44 else run_id[:41] + "..."
 
 
-def question(found: Preview, base_url: str, rate: Rate | None) -> str:
+def question(found: Preview, base_url: str, rate: Rate | None, limit: int | None = None) -> str:
     """Ask before a real target is changed; unenrolls are counted and explained."""
-    lines = [
-        "",
-        f"{found.totals.unique:,} requests will be sent to {base_url}. {_time_needed(found.totals.unique, rate)}",
-    ]
-    if found.unenrolls:
+    count = min(found.open_count, limit or found.open_count)
+    of_all = "" if count == found.open_count else f" of {found.open_count:,} open ones"
+    lines = ["", f"{counted(count, 'request')}{of_all} will be sent to {base_url}. {_time_needed(count, rate)}"]
+    if found.open_unenrolls:
+        whose = "of them" if not of_all else "of the open ones"
         lines += textwrap.wrap(
-            f"{found.unenrolls:,} of them UNENROLL a customer: out of the current cycle and all later ones of a "
+            f"{found.open_unenrolls:,} {whose} UNENROLL a customer: out of the current cycle and all later ones of a "
             "milestone, or out of the streak. Rewards due at the end of the current cycle are lost, and enrolling "
             "the customer again does not bring them back.",
             WIDTH,

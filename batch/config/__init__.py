@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from batch.config.keys import BasicSettings, CyclePattern, OAuthSettings, Section, Settings
-from batch.config.references import find_written_out, has_reference, is_secret, look_up_in, resolve, unresolved
+from batch.config.keys import BasicSettings, CyclePattern, OAuthSettings, Settings
+from batch.config.references import (
+    SECRET_GROUPS,
+    find_written_out,
+    has_reference,
+    is_secret,
+    look_up_in,
+    refers,
+    resolve,
+    unresolved,
+)
+from batch.config.section import Section
+from batch.config.telling import NOTIFY, AppriseSettings, EmailSettings, HeartbeatSettings, WebhookSettings
 from batch.config.text import Findings, Place, Tree, parse, quoted, read_config, unknown_key
-from batch.config.values import Rate, parse_rate
+from batch.config.values import Rate, parse_rate, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,24 +35,24 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = [
+    "AppriseSettings",
     "BasicSettings",
+    "EmailSettings",
+    "HeartbeatSettings",
     "OAuthSettings",
     "Rate",
     "Settings",
+    "WebhookSettings",
     "load_settings",
     "parse_rate",
+    "parse_time",
     "read_config",
     "settings_table",
 ]
 
 _NOT_YET: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "campaign.cycles": (lambda cycles: cycles == "api", "write the cycles as a list or a pattern"),
-    "campaign.expand": (lambda expand: expand == "current", "write each or first"),
     "campaign.on_cascade": (lambda on_cascade: on_cascade != "report", "write report"),
-    "pacing.window": (lambda window: window is not None, "remove it and start the run at that hour"),
     "ledger": (lambda ledger: ledger != "sqlite", "write sqlite"),
-    "inbox": (lambda inbox: inbox is not None, "remove it"),
-    "notify": (bool, "remove it"),
 }
 """What a config may say and this version does not do: when it is asked for, and what to write instead."""
 
@@ -49,10 +60,13 @@ _TAGGED: Mapping[str | int, type[Section]] = {
     "<oauth>": OAuthSettings,
     "<basic>": BasicSettings,
     "<pattern>": CyclePattern,
+    **NOTIFY,
 }
 """The forms of a key that has several, as pydantic's errors name them."""
 _MARKS = frozenset({*_TAGGED, "<list>", "<word>", "[key]"})
 """What pydantic puts into the place of an error and nobody typed."""
+_CHECKED_LATER: dict[str, Tree] = {"kind": "heartbeat", "url": "https://host.invalid"}
+"""Stands for an entry of `notify` that cannot be checked without the environment."""
 
 
 def load_settings(
@@ -60,8 +74,8 @@ def load_settings(
 ) -> Settings:
     """Return the settings of the config file at `path`, or of `text`, which a ledger has kept of it.
 
-    Relative paths count from `working_dir` and become absolute. Without secrets nothing in `auth` is looked up, and
-    `settings.auth` is None; everything else about it is checked all the same.
+    Relative paths count from `working_dir` and become absolute. Without secrets nothing in `auth` and `notify` is
+    looked up, `settings.auth` is None and `settings.notify` is empty; what can be checked of them is.
     Raises: ConfigError with one line for each fault: file, line, key, what is wrong and what to write.
     """
     document = parse(str(path), read_config(path)) if text is None else parse(f"{path} (as kept with the run)", text)
@@ -70,11 +84,14 @@ def load_settings(
     look_up = look_up_in(environ, working_dir)
     auth = document.tree.get("auth")
     resolved: dict[str, Tree] = {
-        name: resolve(value, (name,), look_up if with_secrets or name != "auth" else unresolved, findings)
+        name: resolve(value, (name,), look_up if with_secrets or name not in SECRET_GROUPS else unresolved, findings)
         for name, value in document.tree.items()
     }
     if not with_secrets and isinstance(auth, dict) and has_reference(auth.get("kind")):
         del resolved["auth"]
+    notify = document.tree.get("notify")
+    if not with_secrets and isinstance(notify, list):
+        resolved["notify"] = [_CHECKED_LATER if refers(entry) else entry for entry in notify]
     try:
         settings = Settings.model_validate(resolved, context={"working_dir": working_dir})
     except ValidationError as error:
@@ -84,7 +101,7 @@ def load_settings(
         for place, what in _rules_between_groups(settings, auth_given=auth is not None):
             findings.add(place, what)
     findings.raise_if_any()
-    return settings if with_secrets else settings.model_copy(update={"auth": None})
+    return settings if with_secrets else settings.model_copy(update={"auth": None, "notify": ()})
 
 
 def _rules_between_groups(settings: Settings, *, auth_given: bool) -> Iterator[tuple[Place, str]]:
@@ -92,6 +109,10 @@ def _rules_between_groups(settings: Settings, *, auth_given: bool) -> Iterator[t
         yield ("auth",), 'is missing; write {kind: oauth, key: "${CAPILLARY_KEY}", secret: "${CAPILLARY_SECRET}"}'
     if settings.scope.data_scope == "OTHER" and settings.api.version == "v3":
         yield ("scope", "data_scope"), "OTHER needs the API's version v3.1; v3 knows no connected organisations"
+    if settings.campaign.cycles == "api" and settings.scope.data_scope == "OTHER":
+        yield ("campaign", "cycles"), "api: no page documents this for another organisation; write the cycles as a list"
+    if settings.campaign.expand == "current" and settings.campaign.cycles != "api":
+        yield ("campaign", "expand"), "current needs dates, so it needs cycles: api"
     if settings.sandbox and not settings.uses_sandbox:
         yield ("sandbox",), "is only for base_url: sandbox; remove it"
     for key, (asked_for, instead) in _NOT_YET.items():
@@ -103,8 +124,8 @@ def _add(details: ErrorDetails, tree: Tree, findings: Findings) -> None:
     """Note what pydantic found, in our words, with the text as it was typed and never what a reference stands for."""
     context = details.get("ctx", {})
     place: Place = tuple(part for part in details["loc"] if part not in _MARKS) + tuple(context.get("at", ()))
-    if place == ("auth",) and details["type"].startswith("union_tag"):
-        place = ("auth", "kind")
+    if details["type"].startswith("union_tag") and (place == ("auth",) or isinstance(_typed_at(tree, place), dict)):
+        place = (*place, "kind")
     if findings.blames(place) and details["type"] != "extra_forbidden":
         return
     what = _wording(details["type"], context, details["loc"])
@@ -126,6 +147,8 @@ def _wording(kind: str, context: Mapping[str, Any], loc: Place) -> str:
             return unknown_key(str(loc[-1]), _keys_at(loc[:-1]))
         case "literal_error" | "enum":
             return f"must be {context['expected'].replace(chr(39), '')}"
+        case "union_tag_invalid" | "union_tag_not_found" if loc[0] == "notify":
+            return "must be email, webhook, apprise or heartbeat"
         case "union_tag_invalid" | "union_tag_not_found":
             return "must be oauth (with key and secret) or basic (with till and password)"
         case "greater_than_equal":
@@ -146,6 +169,8 @@ def _keys_at(loc: Place) -> dict[str, FieldInfo]:
     """Return the keys, as people type them, of the group that pydantic calls `loc`."""
     group: type[Section] = Settings
     for part in loc:
+        if isinstance(part, int):  # an entry of a list
+            continue
         group = _TAGGED.get(part) or _section_of(_keys(group)[str(part)]) or group
     return _keys(group)
 
@@ -177,6 +202,8 @@ def settings_table() -> str:
         group = _section_of(field)
         groups: list[type[Section]] = [OAuthSettings, BasicSettings] if name == "auth" else [group] if group else []
         rows = {f"{name}.{key}": inner for each in groups for key, inner in _keys(each).items()} or {name: field}
+        if name == "notify":
+            rows |= {f"{name}[].{key}": inner for each in NOTIFY.values() for key, inner in _keys(each).items()}
         lines += [f"| `{key}` | {_default(row)} | {row.description} |" for key, row in rows.items()]
     return "\n".join(lines) + "\n"
 
@@ -189,6 +216,8 @@ def _default(field: FieldInfo) -> str:
             return "`null`"
         case dict() as values:
             return f"`{{{', '.join(f'{name}: {value}' for name, value in values.items())}}}`"
+        case list() as values:
+            return f"`[{', '.join(values)}]`"
         case "":
             return '`""`'
         case default:

@@ -49,6 +49,28 @@ def read_proxy(value: object) -> SecretStr | None:
     return SecretStr(text)
 
 
+def read_receiver_url(value: object) -> SecretStr:
+    """Return the address that a message is sent to; it may hold a password or a token.
+
+    Source: our choice, because messages tell about the business, and only this machine's own network is safe for http.
+    """
+    text = read_text_value(value).strip()
+    parts = _split_url(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise refuse("is not an address that a message can be sent to; write https:// and so on")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise refuse("must begin with https://; http:// is only for this machine (127.0.0.1, ::1, localhost)")
+    return SecretStr(text)
+
+
+def read_mail_address(value: object) -> str:
+    """Return a mail address. Source: our choice: ASCII only, because not every server takes other addresses."""
+    text = read_text_value(value).strip()
+    if not re.fullmatch(r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", text):
+        raise refuse("is not a mail address; write name@host, without a display name")
+    return text
+
+
 def _split_url(text: str) -> SplitResult:
     """Return the parts of an address. Blanks and backslashes are refused: readers of URLs disagree about them."""
     if not re.fullmatch(r"[^\s\\\x00-\x1f\x7f]+", text):

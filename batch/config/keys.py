@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    SecretStr,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
 from batch.config.addresses import SANDBOX, read_base_url, read_path_prefix, read_proxy
+from batch.config.section import Section
+from batch.config.section import key as _key
+from batch.config.telling import MetricsSettings, Notify, empty_for_null_list
 from batch.config.values import (
+    DayWindow,
     Natural,
     Positive,
     Rate,
@@ -35,6 +29,7 @@ from batch.config.values import (
     empty_for_null,
     known_name,
     md5_of,
+    read_country_code,
     read_cycles_word,
     read_data_scope,
     read_delimiter,
@@ -46,6 +41,7 @@ from batch.config.values import (
     read_path,
     read_rate,
     read_time_zone,
+    read_window,
     refuse,
 )
 from batch.model import Action, Kind, Outcome
@@ -58,16 +54,6 @@ COLUMN_NAMES = (
 GUARD_NAMES = (*(outcome.value for outcome in Outcome), "failed")
 CYCLE_LIMIT = 1000
 """Cycles that one pattern may stand for. Source: our choice, because more is a slip of the keys."""
-
-
-class Section(BaseModel):
-    """A section of a config file. Defaults are written as in the file, so that the table shows what one types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
-
-
-def _key(default: Any, meaning: str, **more: Any) -> Any:
-    return Field(default, description=meaning, **more)
 
 
 class ApiSettings(Section):
@@ -166,12 +152,14 @@ class CyclePattern(Section):
     @property
     def names(self) -> tuple[str, ...]:
         """The names that the pattern stands for, in order."""
-        return tuple(self.pattern.replace("{n}", str(n)) for n in range(self.first, self.last + 1))
+        pattern = self.pattern.strip()
+        return tuple(pattern.replace("{n}", str(n)) for n in range(self.first, self.last + 1))
 
 
 def _no_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise refuse("names no cycle; write at least one, or remove the line")
+    names = tuple(name.strip() for name in names)  # as a cell of the file is read
     for position, name in enumerate(names):
         if name in names[:position]:
             raise refuse("stands in the list twice; name each cycle once", position)
@@ -202,10 +190,10 @@ class CampaignSettings(Section):
     cycles: Cycles | None = _key(
         None,
         'the cycles of a milestone: a list of names, or `{pattern: "PERIOD_G_29463_{n}", from: 1, to: 10}`, '
-        "or `column`; `api` is for later",
+        "or `column`, or `api`: those of the target group, by their dates, that are not over",
     )
     expand: Literal["each", "first", "current"] = _key(
-        "each", "`each` cycle, one request per cycle, or the `first` only; `current` is for later"
+        "each", "`each` cycle, one request per cycle, or the `first` only, or with `cycles: api` the `current` one"
     )
     initial_balance: Natural | None = _key(None, "the balance to start with; `null` resumes the old one, 0 wipes it")
     reset_streak_status: YesOrNo = _key("false", "whether a streak begins anew on re-enroll")
@@ -236,6 +224,12 @@ class InputSettings(Section):
         "auto", "`comma`, `semicolon`, `tab`, `pipe` or one other sign in quotes"
     )
     period_separator: Text | None = _key(None, "what stands between several cycles in one cell")
+    country_code: Annotated[str | None, BeforeValidator(read_country_code)] = _key(
+        None, "of mobile numbers without one, such as `91`; `null`: every number has its own"
+    )
+    look_up_source: Literal["INSTORE", "ECOMMERCE", "WEBSITE", "ALL"] = _key(
+        "INSTORE", "where customers named by mobile, e-mail or external id were registered"
+    )
     max_problems: Share = _key("5%", "share of rows with problems above which nothing is sent")
 
 
@@ -247,7 +241,9 @@ class PacingSettings(Section):
     )
     concurrency: Annotated[Positive, Field(le=256)] = _key("16", "requests under way at one time, 1 to 256")
     adaptive: YesOrNo = _key("true", "whether trouble on the way to the API lowers the rate")
-    window: Text | None = _key(None, "hours in which to send, such as `22:00-06:00`; for later")
+    window: Annotated[DayWindow | None, BeforeValidator(read_window)] = _key(
+        None, "hours in which requests start, such as `22:00-06:00`; `null`: at any time"
+    )
     time_zone: Annotated[str, BeforeValidator(read_time_zone)] = _key("UTC", "the time zone of all hours here")
 
 
@@ -284,7 +280,9 @@ class ReportSettings(Section):
 
     dir: Annotated[Path, BeforeValidator(read_path)] = _key("reports", "the folder of the runs' folders")
     mask_customers: YesOrNo = _key(
-        "false", "whether workbook, page and log show a keyed hash for each customer id; the CSV files keep the ids"
+        "false",
+        "whether workbook, page and log show a keyed hash for each customer id; "
+        "the CSV files and annotated.xlsx keep the ids",
     )
 
 
@@ -301,10 +299,11 @@ class Settings(Section):
     guard: Annotated[GuardSettings, BeforeValidator(empty_for_null)] = _key({}, "")
     report: Annotated[ReportSettings, BeforeValidator(empty_for_null)] = _key({}, "")
     ledger: Text = _key("sqlite", "where the record of a run is kept; a shared database is for later")
-    inbox: Text | None = _key(None, "a folder that `nightly` takes files from; for later")
-    notify: Annotated[tuple[Any, ...], BeforeValidator(lambda value: [] if value is None else value)] = _key(
-        [], "who is told how a run went; for later"
+    inbox: Text | None = _key(None, "the folder that `nightly` takes files from: a path, `s3://…` or `sftp://…`")
+    notify: Annotated[tuple[Notify, ...], BeforeValidator(empty_for_null_list)] = _key(
+        [], "who is told how a run went: a list; each entry has a kind and the keys below"
     )
+    metrics: Annotated[MetricsSettings, BeforeValidator(empty_for_null)] = _key({}, "")
     sandbox: Annotated[Mapping[str, Text], BeforeValidator(empty_for_null)] = _key(
         {}, "with `base_url: sandbox`: switches of the simulated API (`enroll-batch sandbox --help` lists them)"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch.config.text import Findings, Place, Tree, read_text
 from batch.errors import ConfigError
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<name>[^{}]*)\}|(?P<open>\$\{)")
 _SECRET_KEYS = frozenset({"key", "secret", "password", "password_md5", "hmac_key"})
-_SECRET_GROUPS = frozenset({"auth", "notify"})
+SECRET_GROUPS = frozenset({"auth", "notify"})
+"""Whatever stands in these groups is never quoted, and not looked up where no secret is needed."""
 _URLS = frozenset({("api", "base_url"), ("api", "proxy"), ("ledger",), ("inbox",)})
 
 
@@ -81,18 +82,32 @@ def has_reference(text: object) -> bool:
     return isinstance(text, str) and any(match["name"] is not None for match in _REFERENCE.finditer(text))
 
 
+def refers(tree: Tree) -> bool:
+    """Return whether anything in a tree is to be looked up."""
+    return any(has_reference(text) for _, text in _texts(tree, ()))
+
+
 def is_secret(place: Place) -> bool:
     """Return whether the value at this place must never be quoted: all credentials, and URLs that may hold one."""
-    return place[0] in _SECRET_GROUPS or place in _URLS
+    return place[0] in SECRET_GROUPS or place in _URLS
 
 
 def find_written_out(tree: Tree, findings: Findings, place: Place = ()) -> None:
     """Note every secret that stands in the config file itself."""
     for here, text in _texts(tree, place):
-        if here[0] in _SECRET_GROUPS and here[-1] in _SECRET_KEYS and not _only_references(text):
+        is_credential = here[0] in SECRET_GROUPS and (here[-1] in _SECRET_KEYS or _is_of_apprise(tree, here))
+        if is_credential and not _only_references(text):
             findings.add(here, 'a secret written out; put all of it into the environment and write "${NAME}"')
         elif is_secret(here) and _has_literal_password(text):
             findings.add(here, 'a password written out in a URL; write "${NAME}" in its place')
+
+
+def _is_of_apprise(tree: Tree, place: Place) -> bool:
+    """Return whether this is a URL for apprise, where any part may be the token."""
+    group: Any = tree
+    for part in place[:-1]:
+        group = group[part]
+    return place[-1] == "url" and group.get("kind") == "apprise"
 
 
 def _texts(tree: Tree, place: Place) -> Iterator[tuple[Place, str]]:
@@ -135,8 +150,13 @@ def _keyring(service: str, user: str) -> str:
         raise ConfigError("${keyring:...} needs an extra: pip install 'enroll-batch[keyring]'") from None
     try:
         found = keyring.get_password(service, user)
-    except keyring.errors.KeyringError as error:
-        raise ConfigError(f"the keyring cannot be read ({type(error).__name__}); unlock it or use ${{NAME}}") from None
+    except keyring.errors.NoKeyringError:
+        raise ConfigError("this machine has no keyring that can be used; write ${NAME} or ${file:PATH}") from None
+    except keyring.errors.KeyringLocked:
+        raise ConfigError("the keyring is locked; unlock it, or write ${NAME} or ${file:PATH}") from None
+    except Exception as error:  # a backend's own faults too; what they say may hold the secret
+        text = f"the keyring cannot be read ({type(error).__name__}); write ${{NAME}} or ${{file:PATH}}"
+        raise ConfigError(text) from None
     if found is None:
         raise ConfigError(f"the keyring has no entry {service}/{user}; add it with: keyring set {service} {user}")
     return str(found)

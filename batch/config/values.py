@@ -7,6 +7,7 @@ may have come from a secret: the line of the fault shows what was typed.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import re
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?")
+_TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
+_DAY_S = 86_400
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 _WINDOWS_NS = {"s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _RATE_FORMS = "write N/s, N/min, N/h or N/<seconds>s, such as 100/min, or none for no limit"
@@ -75,6 +78,43 @@ def _window_ns(text: str) -> int:
     if not text.endswith("s") or not _DECIMAL.fullmatch(seconds):
         return 0
     return int(Fraction(seconds) * 10**9)
+
+
+@dataclass(frozen=True, slots=True)
+class DayWindow:
+    """Hours of each day: from `opens_s` up to, and without, `closes_s`, seconds since midnight; also over midnight."""
+
+    opens_s: int
+    closes_s: int
+
+    def __str__(self) -> str:
+        return "-".join(f"{edge // 3600:02}:{edge % 3600 // 60:02}" for edge in (self.opens_s, self.closes_s))
+
+
+def parse_time(text: str) -> int:
+    """Return the seconds since midnight that `HH:MM` stands for; 24:00 is midnight.
+
+    Raises: UsageError for anything else.
+    """
+    match = _TIME.fullmatch(text.strip())
+    seconds = int(match[1]) * 3600 + int(match[2]) * 60 if match else -1
+    if not 0 <= seconds <= _DAY_S:
+        raise UsageError(f"{quoted(text)} is not a time of day; write HH:MM, such as 06:00")
+    return seconds % _DAY_S
+
+
+def read_window(value: object) -> DayWindow | None:
+    """Return hours of each day; None for null: at any time."""
+    if value is None:
+        return None
+    opens, _, closes = read_text_value(value).partition("-")
+    try:
+        window = DayWindow(parse_time(opens), parse_time(closes))
+    except UsageError:
+        raise refuse("is no window; write HH:MM-HH:MM, such as 22:00-06:00, or null for any time") from None
+    if window.opens_s == window.closes_s:
+        raise refuse("opens and closes at the same time; write null for any time")
+    return window
 
 
 def read_text_value(value: object) -> str:
@@ -179,6 +219,16 @@ def read_delimiter(value: object) -> str | None:
     return character
 
 
+def read_country_code(value: object) -> str | None:
+    """Return the digits of a country code, with or without `+`; None for none."""
+    if value is None:
+        return None
+    digits = read_text_value(value).removeprefix("+")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", digits):
+        raise refuse("is no country code; write one to three digits, such as 91")
+    return digits
+
+
 def read_time_zone(value: object) -> str:
     """Return the name of a time zone that this machine knows. UTC needs no time zone database."""
     name = read_text_value(value)
@@ -186,8 +236,21 @@ def read_time_zone(value: object) -> str:
         if name != "UTC":
             zoneinfo.ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise refuse("is not a known time zone; write a name such as UTC, Europe/Berlin or Asia/Kolkata") from None
+        raise refuse(f"is not a known time zone; {_zone_advice(name)}") from None
     return name
+
+
+def _zone_advice(name: str) -> str:
+    """Return what to write instead of a name that is no time zone."""
+    known = {zone.lower(): zone for zone in zoneinfo.available_timezones()}
+    if not known:
+        return "this machine has no time zone database: install the package tzdata, or write UTC"
+    typed = name.strip().lower().replace(" ", "_")
+    cities = {zone.rpartition("/")[2]: zone for zone in known}
+    near = difflib.get_close_matches(typed, [*known, *cities], 1)
+    if near:
+        return f"did you mean {known[cities.get(near[0], near[0])]}?"
+    return "write a name such as UTC, Europe/Berlin or Asia/Kolkata"
 
 
 def read_secret(value: object) -> SecretStr:

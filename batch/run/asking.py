@@ -1,131 +1,244 @@
-"""Ask the API about target groups: their cycles and their targets. Changes nothing.
+"""Before a run: the API is asked whether it knows our credentials, our organisation, the target and its cycles.
 
-Reads are paced like requests, and tried again as `retry` says. Optional everywhere: the vendor is phasing them out,
-and no page documents them for another organisation than our own.
+Joins the vendor's client and the pacing: each read pays the rate like a request. Reads only. Where the API cannot be
+asked, that is said, and it is not counted as wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
+import datetime as dt
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from batch.capillary.auth import NO_TOKEN, OAuth
 from batch.capillary.client import CapillaryClient
+from batch.capillary.standing import judge_look
 from batch.capillary.target_groups import cycles_path, judge_read, read_cycles, read_targets, targets_path
-from batch.errors import AccessRefused, ApiSilent
-from batch.model import NoAnswer, Outcome
-from batch.run.api import api_of
-from batch.run.driving import pace_of
+from batch.errors import AccessRefused, ConfigError, EnrollBatchError
+from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope
+from batch.run.api import api_at
+from batch.run.checks import Check, Status, ok, wrong
+from batch.run.cycles import check_cycles, check_targets, choose_cycles
+from batch.run.group_facts import GroupFacts
 from batch.sending.conclusions import now_ns
-from batch.sending.retry import InDoubt, RetryRules
+from batch.sending.pace_file import budget_key
+from batch.sending.pacing import Pacer
+from batch.sending.shared_pacing import SharedPacer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from batch.capillary.target_groups import Cycle, Target
-    from batch.model import Reply, Verdict
+    from batch.capillary.target_groups import Cycle
+    from batch.config import Settings
+    from batch.model import Verdict
     from batch.run.api import Api
-    from batch.run.opening import OpenRun
+    from batch.run.cycles import Finding
     from batch.sending.protocols import Pace
 
-T = TypeVar("T")
+SKEW_S = 60.0
+"""Source: our choice: dates of cycles and the five minutes within which receivers take a signed message."""
+PATIENCE_S = 30.0
+"""How long a read waits for its turn. Source: our choice, because a person is watching."""
+_NOBODY = 0
+"""A customer id that no customer has, so that nobody's data come back."""
+_ANY_GROUP = 1
+"""Asked about where the file names the target group: that there is none proves who we are."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupFacts:
-    """What the API says of one target group; its cycles by their first day.
-
-    `refused` says in one line why it tells nothing of this group, and is empty where it does.
-    """
-
-    target_group_id: int
-    cycles: tuple[Cycle, ...] = ()
-    targets: tuple[Target, ...] = ()
-    refused: str = ""
+def api_checks(settings: Settings, state: Path, wall_clock: Callable[[], float]) -> Iterator[Check]:
+    """Ask, and yield each check; `state` is the folder of the shared rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with api_at(settings, Path(folder)) as api:
+                yield from asyncio.run(_collected(settings, api, state, wall_clock))
+        except EnrollBatchError as error:
+            yield wrong("api", error.text, error.exit_code)
 
 
-def ask_about_groups(run: OpenRun, target_group_ids: Sequence[int]) -> list[GroupFacts]:
-    """Return what the API says of each group.
-
-    Raises:
-        ApiSilent: the API does not answer. AccessRefused: it refuses the credentials.
-        ConfigError: as `api_of`.
-    """
-    with api_of(run) as api:
-        return asyncio.run(_ask(run, api, target_group_ids))
-
-
-async def _ask(run: OpenRun, api: Api, target_group_ids: Sequence[int]) -> list[GroupFacts]:
-    retry, pace = run.settings.retry, pace_of(run, api.credentials)
-    client = CapillaryClient(api.address, api.credentials, concurrency=1)
-    rules = RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt.RESEND)
-    asker = _Asker(client, pace, rules, int(retry.outage_s * 1e9))
+async def _collected(settings: Settings, api: Api, state: Path, wall_clock: Callable[[], float]) -> list[Check]:
+    client = CapillaryClient(api.address, api.credentials, 1)
+    pace = _pace(settings, api, state)
     try:
-        return [await asker.group(target_group_id) for target_group_id in target_group_ids]
+        return [check async for check in _Asker(settings, api, client, pace, wall_clock).checks()]
     finally:
         await client.aclose()
         pace.close()
 
 
-class _Refused(Exception):
-    """The API does not tell about this group."""
+def _pace(settings: Settings, api: Api, state: Path) -> Pace:
+    rate = settings.pacing.rate
+    limit = (rate.max_starts, rate.window_ns) if rate else None
+    if settings.uses_sandbox:
+        return Pacer(limit)
+    budget = budget_key(settings.api.base_url, api.credentials.identity)
+    return SharedPacer(state, budget, limit, run_id="doctor", now=now_ns())
 
 
+class _NotAsked(Exception):
+    """Everybody has to wait, and longer than a person wants to."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Asker:
-    """Asks one question after the other."""
+    settings: Settings
+    api: Api
+    client: CapillaryClient
+    pace: Pace
+    wall_clock: Callable[[], float]
 
-    def __init__(self, client: CapillaryClient, pace: Pace, rules: RetryRules, patience_ns: int) -> None:
-        self._client = client
-        self._pace = pace
-        self._rules = rules
-        self._patience_ns = patience_ns
-        self._random = random.random
-
-    async def group(self, target_group_id: int) -> GroupFacts:
+    async def checks(self) -> AsyncIterator[Check]:
+        """Yield what the API says, from the most general to the most special; end where the rest has no sense."""
+        campaign = self.settings.campaign
+        group = campaign.target_group_id or _ANY_GROUP
+        answers = ok("api", f"{self.settings.api.base_url} answers")
         try:
-            cycles = await self._list(target_group_id, cycles_path(target_group_id), read_cycles)
-            targets = await self._list(target_group_id, targets_path(target_group_id), read_targets)
-        except _Refused as refused:
-            return GroupFacts(target_group_id, refused=str(refused))
-        return GroupFacts(target_group_id, cycles, targets)
+            answer = await self._read(cycles_path(group))
+        except AccessRefused as refusal:
+            yield answers
+            yield wrong("credentials", refusal.text, refusal.exit_code)
+            return
+        except _NotAsked as why:
+            yield Check("api", Status.UNKNOWN, str(why))
+            return
+        if isinstance(answer, NoAnswer):
+            why_not = answer.error.removeprefix(NO_TOKEN)
+            yield wrong("api", f"{why_not}; check network, proxy and api.base_url", 7)
+            return
+        yield answers
+        yield self._clock(answer)
+        try:
+            verdict = judge_read(group, answer, can_renew=False, now_s=self.wall_clock())
+            cycles = read_cycles(answer)
+            yield (access := self._access(answer, verdict, listed=cycles is not None))
+            if access.status is Status.WRONG:
+                return
+            yield await self._scope()
+            if campaign.target_group_id is not None:
+                async for check in self._target(campaign.target_group_id, answer, verdict, cycles):
+                    yield check
+        except _NotAsked as why:
+            yield Check("target group", Status.UNKNOWN, str(why))
 
-    async def _list(self, target_group_id: int, path: str, read: Callable[[Reply | NoAnswer], T | None]) -> T:
-        failures, renewed, until = 0, False, now_ns() + self._patience_ns
-        while True:
-            await self._wait_for_a_slot()
-            answer = await self._client.read(0, path, {})
-            found = read(answer)
-            if found is not None:
-                return found
-            verdict = judge_read(target_group_id, answer, can_renew=not renewed, now_s=time.time())
-            if verdict.renew_token:
-                renewed = True
-                await self._client.renew_token(0)
-                continue
-            if verdict.settled:
-                raise self._refusal(target_group_id, verdict)
-            failures += 1
-            if self._rules.is_used_up(verdict, failures) or now_ns() > until:
-                said = answer.error if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
-                raise ApiSilent(f"the API tells nothing of target group {target_group_id} ({said}); try again later")
-            if verdict.hold_s is not None:
-                self._pace.hold_until(now_ns() + int(verdict.hold_s * 1e9))
-            await asyncio.sleep(self._rules.backoff_ns(failures, self._random()) / 1e9)
+    async def _read(self, path: str) -> Reply | NoAnswer:
+        await self._turn()
+        return await self.client.read(0, path, {})
 
-    async def _wait_for_a_slot(self) -> None:
-        while True:
-            wait_ns = self._pace.next_start_at(now := now_ns()) - now
-            if wait_ns <= 0:
-                break
-            await asyncio.sleep(wait_ns / 1e9)
-        self._pace.started(now_ns())
+    async def _turn(self) -> None:
+        """Wait for a start, as every request does."""
+        give_up = now_ns() + int(PATIENCE_S * 1e9)
+        while (at := self.pace.next_start_at(now := now_ns())) > now:
+            if at > give_up or self.pace.held_until > give_up:
+                raise _NotAsked("other runs use the whole rate, or the API asked everybody to wait; try again later")
+            await asyncio.sleep((at - now) / 1e9)
+        self.pace.started(now)
 
-    def _refusal(self, target_group_id: int, verdict: Verdict) -> Exception:
-        said = self._client.without_secrets(f"{verdict.error_code or f'HTTP {verdict.http_status}'}")
-        if verdict.outcome in {Outcome.ACCESS_REFUSED, Outcome.SCOPE_REFUSED}:
-            return AccessRefused(f"the API refuses these credentials ({said}); check them, and what they may read")
+    def _clock(self, answer: Reply) -> Check:
+        try:
+            theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        except (KeyError, ValueError, TypeError):
+            return Check("clock", Status.UNKNOWN, "the API does not say what time it is")
+        ahead_s = self.wall_clock() - theirs
+        if abs(ahead_s) <= SKEW_S:
+            return ok("clock", "agrees with the API's")
+        side = "ahead of" if ahead_s > 0 else "behind"
+        text = f"this machine's clock is {abs(ahead_s):,.0f} s {side} the API's; set it, best by NTP"
+        return wrong("clock", text, 1)
+
+    def _access(self, answer: Reply, verdict: Verdict, *, listed: bool) -> Check:
+        is_oauth = isinstance(self.api.credentials, OAuth)
+        accepted = "a token was given" if is_oauth else "till and password are accepted"
+        if listed or verdict.outcome is Outcome.TARGET_NOT_FOUND:
+            return ok("credentials", f"{accepted}, and reading is allowed; enrolling shows only when it is done")
+        if verdict.outcome is Outcome.ACCESS_REFUSED:
+            if answer.status == 403 or verdict.error_code in {403, 4000}:
+                text = "reading target groups is not allowed; whether enrolling is shows only when it is done"
+                return Check("credentials", Status.LOOK, f"{text}; ask for the resource Target Loyalty")
+            said = f"HTTP {answer.status}, code {verdict.error_code}"
+            return wrong("credentials", f"the API does not accept them ({said}); check the variables behind auth", 10)
+        if is_oauth:
+            return ok("credentials", f"{accepted}; more the API cannot be asked ({_said(answer, verdict)})")
+        return Check("credentials", Status.UNKNOWN, f"the API cannot be asked ({_said(answer, verdict)})")
+
+    async def _scope(self) -> Check:
+        """Look at the target groups of a customer who does not exist: only the scope can be refused."""
+        scope, campaign = self.settings.scope, self.settings.campaign
+        if scope.data_scope == "SELF":
+            return ok("scope", "SELF: the organisation of the credentials; an org_id column is checked when it is sent")
+        target = Scope(
+            Action.ENROLL,
+            Kind(campaign.kind),
+            scope.org,
+            campaign.target_group_id or _ANY_GROUP,
+            campaign.target_id or 1,
+        )
+        request = EnrollmentRequest(target, _NOBODY)
+        await self._turn()
+        answer = await self.client.read_standing(0, request)
+        if isinstance(answer, NoAnswer):
+            return Check("scope", Status.UNKNOWN, f"the API cannot be asked ({answer.error})")
+        verdict = judge_look(request, answer, maybe_applied=False, can_renew=False, now_s=self.wall_clock())
+        if verdict.outcome is Outcome.SCOPE_REFUSED:
+            text = f"the API refuses organisation {scope.org} (code {verdict.error_code}); check scope.org against"
+            return wrong("scope", f"{text} the connected organisations of these credentials", 10)
+        if verdict.outcome is Outcome.INVALID_USER or answer.status < 300:
+            return ok("scope", f"OTHER: organisation {scope.org} can be read")
+        return Check("scope", Status.UNKNOWN, f"the API cannot be asked ({_said(answer, verdict)})")
+
+    async def _target(
+        self, group: int, answer: Reply, verdict: Verdict, cycles: tuple[Cycle, ...] | None
+    ) -> AsyncIterator[Check]:
+        campaign = self.settings.campaign
+        if self.settings.scope.data_scope == "OTHER":
+            text = f"{group} belongs to another organisation; no page documents that the API can be asked about it"
+            yield Check("target group", Status.UNKNOWN, text)
+            return
         if verdict.outcome is Outcome.TARGET_NOT_FOUND:
-            return _Refused(f"target group {target_group_id} does not exist, or is not active ({said})")
-        return _Refused(f"the API cannot be asked about target group {target_group_id} ({said})")
+            text = f"target group {group} does not exist or is deactivated; check campaign.target_group_id"
+            yield wrong("target group", text, 2)
+            return
+        if cycles is None:
+            yield Check("target group", Status.UNKNOWN, f"the API cannot be asked ({_said(answer, verdict)})")
+            if campaign.cycles == "api":
+                yield wrong("cycles", "only the API knows them, and it cannot be asked; write campaign.cycles out", 2)
+            return
+        yield ok("target group", f"{group} has {len(cycles)} cycles")
+        if campaign.target_id is not None:
+            targets = read_targets(await self._read(targets_path(group)))
+            if targets is None:
+                yield Check("target", Status.UNKNOWN, "the API does not list the targets of this group")
+            else:
+                facts = GroupFacts(group, cycles, targets)
+                yield _found("target", check_targets(facts, [campaign.target_id]), "campaign.target_id")
+        today = dt.datetime.fromtimestamp(self.wall_clock(), ZoneInfo(self.settings.pacing.time_zone)).date()
+        if campaign.cycles == "api" and campaign.kind == Kind.MILESTONE:
+            yield _chosen(GroupFacts(group, cycles), campaign.expand, today)
+        elif campaign.cycle_names and campaign.kind == Kind.MILESTONE:
+            yield _found(
+                "cycles", check_cycles(GroupFacts(group, cycles), campaign.cycle_names, today), "campaign.cycles"
+            )
+
+
+def _chosen(facts: GroupFacts, expand: str, today: dt.date) -> Check:
+    try:
+        chosen = choose_cycles(facts, expand, today)
+    except ConfigError as error:
+        return wrong("cycles", error.text, error.exit_code)
+    return ok("cycles", f"by the API: {', '.join(chosen.names)}")
+
+
+def _found(name: str, findings: list[Finding], key: str) -> Check:
+    """Return one line of several findings: what is wrong with the first that is not good, else how many are."""
+    bad = [finding.text for finding in findings if not finding.is_good]
+    if bad:
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        return wrong(name, f"{bad[0]}{more}; check {key}", 2)
+    return ok(name, findings[0].text if len(findings) == 1 else f"the target group has all {len(findings)}")
+
+
+def _said(answer: Reply, verdict: Verdict) -> str:
+    code = f", code {verdict.error_code}" if verdict.error_code is not None else ""
+    return f"HTTP {answer.status}{code}"

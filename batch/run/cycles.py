@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from batch.capillary.target_groups import Cycle
-    from batch.run.asking import GroupFacts
+    from batch.run.group_facts import GroupFacts
 
 
 @dataclass(frozen=True, slots=True)

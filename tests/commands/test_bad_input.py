@@ -243,3 +243,43 @@ def test_a_wrong_command_line_is_one_line(desk: Desk, arguments: list[str], said
     said = desk(*arguments)
     assert said.code == 2
     assert said_of_it in one_line(said)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(desk: Desk, sandbox: Factory) -> None:
+    os.mkfifo(desk.folder / "pipe.csv")
+    said = desk("plan", str(desk.folder / "pipe.csv"), "-c", desk.config(sandbox()))
+    assert said.code == 3
+    assert "not a file; name the spreadsheet itself" in one_line(said)
+
+
+def test_an_upload_whose_name_is_no_utf8_is_refused_before_anything_is_kept(desk: Desk, sandbox: Factory) -> None:
+    upload = desk.folder / os.fsdecode(b"up\xff.csv")
+    upload.write_text(customers([1]), "utf-8")
+    said = desk("plan", str(upload), "-c", desk.config(sandbox()))
+    assert said.code == 3
+    assert "up\\xff.csv: the name of the file or of its folder is not UTF-8; rename it" in one_line(said)
+
+
+def test_an_upload_with_nothing_below_its_header_says_so(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), "customer_id\n\n")
+    assert said.code == 3
+    assert "nothing stands below the header" in one_line(said)
+
+
+def test_a_report_that_a_spreadsheet_program_has_rewritten_goes_back_in(desk: Desk, sandbox: Factory) -> None:
+    """Its times are no times of ours any more, and a row with a problem still gets its line in the workbook."""
+    columns = "customer_id;period_name;initial_balance;reset_streak_status;action;org_id;target_group_id;target_id"
+    header = f"{columns};outcome;request_id;settled_at"
+    row = "3.4565E+08;PERIOD_G_29463_1;;;enroll;;29463;5512;not_sent;;22.11.2026 10:00"
+    said = desk("plan", desk.upload(f"{header}\n{row}\n"), "-c", desk.config(sandbox()), "--run-dir", "run")
+    assert said.code == 3
+    assert "no usable row among 1" in one_line(said)
+    assert (desk.folder / "run" / "reconciliation.xlsx").exists()
+
+
+def test_a_column_that_sounds_like_one_of_ours_is_pointed_out(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), "customer_id,Cycle,Opening Balance,Region\n1,May,5,North\n")
+    told = " ".join(said.out.split())
+    assert 'the column "Cycle" is not read; if it is period_name, say so in input.columns' in told
+    assert 'the column "Opening Balance" is not read; if it is initial_balance, say so in input.columns' in told
+    assert "Region" not in told

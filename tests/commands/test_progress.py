@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -64,10 +65,15 @@ def test_quiet_keeps_errors(desk: Desk, sandbox: Factory) -> None:
     assert said.err.startswith("Error: ")
 
 
-def on_a_terminal(desk: Desk, command: list[str], typed: bytes = b"") -> tuple[int, str]:
-    """Run a command on a terminal of 80 columns; return its exit code and all that the terminal showed."""
+def on_a_terminal(
+    desk: Desk, command: list[str], typed: bytes = b"", *, columns: int = WIDTH, interrupted_at: bytes = b""
+) -> tuple[int, str]:
+    """Run a command on a terminal; return its exit code and all that the terminal showed.
+
+    `interrupted_at`: SIGINT, as by Ctrl-C, comes when this is shown.
+    """
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.write(ours, typed)
     process = subprocess.Popen(
         [sys.executable, "-m", "batch", *command], cwd=desk.folder, stdin=theirs, stdout=theirs, stderr=theirs
@@ -77,6 +83,9 @@ def on_a_terminal(desk: Desk, command: list[str], typed: bytes = b"") -> tuple[i
     try:
         while block := os.read(ours, 65536):
             shown += block
+            if interrupted_at and interrupted_at in shown:
+                interrupted_at = b""
+                process.send_signal(signal.SIGINT)
     except OSError:  # how Linux says that nobody holds the other end any more
         pass
     os.close(ours)
@@ -94,6 +103,22 @@ def test_a_person_sees_a_bar_that_fits_the_terminal(desk: Desk, sandbox: Factory
     assert "ok 19, invalid user 1, other 0" in bars[-1]
     for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown)):
         assert len(line) <= WIDTH or str(desk.folder) in line  # a broken path is of no use to anybody
+
+
+def test_a_terminal_that_tells_no_size_shows_the_bar_too(desk: Desk, sandbox: Factory) -> None:
+    config = desk.config(sandbox(), campaign=ONE_CYCLE)
+    upload = desk.upload(customers([1]))
+    _, shown = on_a_terminal(desk, ["run", str(upload), "-c", str(config), "--yes", "--run-dir", "run"], columns=0)
+    assert "%|" in shown
+
+
+def test_a_person_who_interrupts_is_told_what_is_waited_for(desk: Desk, sandbox: Factory) -> None:
+    config = desk.config(sandbox(latency_ms=1500), campaign=ONE_CYCLE)
+    upload = desk.upload(customers(range(100, 140)))
+    command = ["run", str(upload), "-c", str(config), "--yes", "--run-dir", "run", "--concurrency", "3"]
+    code, shown = on_a_terminal(desk, command, interrupted_at=b"1/40")
+    assert code == 7
+    assert re.search(r"stopping: waiting for [1-3] requests?; Ctrl-C leaves them in doubt", shown)
 
 
 @pytest.mark.parametrize(("answer", "code", "sent"), [("y", 0, 1), ("n", 7, 0), ("", 7, 0)])
@@ -119,6 +144,8 @@ class Figures:
     per_s: float | None = None
     held_s: float = 0.0
     attempts: int = 0
+    stopping: bool = False
+    in_flight: int = 0
 
 
 def test_rates_and_the_time_left_are_those_of_the_last_minute() -> None:
@@ -150,6 +177,10 @@ def moment(**changed: Any) -> progress.Moment:
     [
         (moment(), "4,213/10,000, 96 of 100/min, 58m00s left, ok 4,100, invalid user 80, other 33"),
         (moment(allowed=None, rate=812.3), "4,213/10,000, 812/s, 58m00s left, ok 4,100, invalid user 80, other 33"),
+        (
+            moment(held_s=36_000, why_held="waiting for 22:00 UTC"),
+            "4,213/10,000, held 10h00m (waiting for 22:00 UTC), 58m00s left, ok 4,100, invalid user 80, other 33",
+        ),
         (
             moment(held_s=11.2, why_held="HTTP 429"),
             "4,213/10,000, held 12 s (HTTP 429), 58m00s left, ok 4,100, invalid user 80, other 33",

@@ -28,6 +28,31 @@ def test_who_enrolled_is_found_in_the_ledgers_of_earlier_runs(desk: Desk, sandbo
     assert found == {"1": ("earlier_run", "run"), "7": ("before_us", "")}
 
 
+def test_a_damaged_ledger_beside_a_run_leaves_it_open_who_enrolled(desk: Desk, sandbox: Factory) -> None:
+    desk.run(sandbox(), customers([7]), campaign=ONE_CYCLE)
+    (desk.folder / "broken").mkdir()
+    (desk.folder / "broken" / "ledger.sqlite").write_bytes(b"no ledger" * 100)
+    desk("report", "run")
+    assert [row["provenance"] for row in desk.rows("already_enrolled.csv")] == ["unknown"]
+
+
+def test_who_was_enrolled_with_an_earlier_cycle_of_this_run_was_not_simply_enrolled_before(
+    desk: Desk, sandbox: Factory
+) -> None:
+    desk.run(sandbox(cascade=True, preload=False), customers([1, 2, 3]))
+    rows = desk.rows("already_enrolled.csv")
+    assert len(rows) == 3
+    assert {row["provenance"] for row in rows} <= {"cascade", "before_us_or_cascade"}
+
+
+def test_a_file_that_was_processed_before_is_told_with_the_run_that_did_it(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    desk.run(api, customers([1, 2, 3]), campaign=ONE_CYCLE)
+    run_again(desk, "second", 1, 2, 3)
+    text = (desk.folder / "second" / "summary.md").read_text()
+    assert f"most of them by the run {desk.summary()['run_id']}: this file may have been processed before" in text
+
+
 def test_one_report_is_written_at_a_time(desk: Desk, sandbox: Factory) -> None:
     desk.run(sandbox(), customers([1]), campaign=ONE_CYCLE)
     desk.monkeypatch.setattr("batch.run.reporting._PATIENCE_S", 0)

@@ -39,7 +39,9 @@ def test_a_request_in_doubt_is_confirmed_by_the_rerun(desk: Desk, sandbox: Facto
     assert desk.outcomes() == {"enrolled": 1, "in_doubt": 1}
     second = again(desk)
     assert second.outcomes() == {"enrolled": 1}
-    assert second.rows("succeeded.csv")[0]["reason"] == "confirmed_by_retry"
+    (row,) = second.rows("succeeded.csv")
+    assert row["reason"] == "confirmed_by_retry"
+    assert (row["provenance"], row["earlier_run"]) == ("own_attempt", desk.summary()["run_id"])
 
 
 def test_a_balance_in_doubt_stays_in_doubt_when_a_person_reruns_it(desk: Desk, sandbox: Factory) -> None:

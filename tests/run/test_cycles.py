@@ -8,7 +8,7 @@ import pytest
 
 from batch.capillary.target_groups import Cycle, Target
 from batch.errors import ConfigError
-from batch.run.asking import GroupFacts
+from batch.run.group_facts import GroupFacts
 from batch.run.cycles import check_cycles, check_targets, choose_cycles
 
 TODAY = dt.date(2026, 11, 22)

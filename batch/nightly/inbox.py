@@ -1,0 +1,97 @@
+"""Beside the steps: an inbox: a folder here, on an SFTP server or in S3 that people put uploads into.
+
+Owns what all three kinds have in common: what can be asked of an inbox, and the way of a file through it. A file is
+claimed by one process on one machine, and ends in one of the folders `done`, `failed` and `unfinished` inside the
+inbox, under its own name; where that is taken, with a number. Whatever dies on the way leaves a claim that names its
+holder; `recover` brings the file back when the holder is dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from batch.nightly.choice import Ending, Upload
+    from batch.nightly.claims import Holder
+
+CLAIMED = "claimed"
+"""The folder inside an inbox that holds claims."""
+REASON = ".reason.txt"
+REPORT = ".report"
+NOT_FOR_OTHERS = ("ledger.sqlite", "sandbox.sqlite", "lock", "input")
+"""What of a run's folder stays at home: names, or the beginnings of names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A file that this process has taken and nobody else can take."""
+
+    upload: Upload
+    holder: Holder
+    key: str
+    """Where the inbox keeps the claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file that somebody else works on, or that a machine left behind when it died."""
+
+    name: str
+    holder: Holder
+
+
+class Inbox(Protocol):
+    """One of the three kinds. Where the inbox cannot be used, every method raises StorageFailed of batch.storage."""
+
+    shown: str
+    """The inbox as people know it; `<shown>/<name>` is how a file in it is named."""
+    is_remote: bool
+
+    def look(self) -> list[Upload]:
+        """Return the files that lie in the inbox and that nobody has claimed, in any order; no folder is followed."""
+        ...
+
+    def claim(self, upload: Upload) -> Claim | None:
+        """Take a file; None where somebody else was faster, or it is gone or no longer what it was."""
+        ...
+
+    def fetch(self, claim: Claim, target: Path) -> None:
+        """Copy a claimed file to a path on this machine, whole or not at all."""
+        ...
+
+    def give_back(self, claim: Claim) -> None:
+        """Let others take the file."""
+        ...
+
+    def finish(self, claim: Claim, ending: Ending, *, reason: str | None = None, report: Path | None = None) -> str:
+        """Move the file to where it ends; return its name there, such as `done/may-2.csv`.
+
+        `reason` is written beside it, `report` (a run's folder) is uploaded beside it where the inbox is remote; both
+        before the file is moved, so that a file that lies there has them.
+        Raises: NotThere where the claim was taken from us, being thought dead; nothing is moved.
+        """
+        ...
+
+    def move_on(self, place: str, ending: Ending, report: Path | None = None) -> str | None:
+        """Move a file that had ended in one folder, such as `unfinished/may.csv`, to another; return its name there.
+
+        None where it does not lie there any more. Only for the machine that has the file's run.
+        """
+        ...
+
+    def recover(self) -> list[str]:
+        """Bring back the files of dead claims; return their names."""
+        ...
+
+    def held(self) -> list[Held]:
+        """Return the claims of others that are not known to be dead."""
+        ...
+
+
+def report_files(folder: Path) -> Sequence[Path]:
+    """Return the files of a run's folder that belong to its report, in order."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(NOT_FOR_OTHERS))

@@ -1,0 +1,144 @@
+"""While a run sends, and when it has ended: its figures are written where the config says.
+
+Joins the pool, the accounts and the metrics file. A file that cannot be written is noted in run.log and stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch.ledger.reading import LedgerReader
+from batch.ledger.sqlite import LEDGER_NAME
+from batch.model import Event, Outcome, State
+from batch.nightly.messages import FINISHED
+from batch.nightly.metrics import Figures, read_last_success, write_metrics
+from batch.report.reconcile import reconcile
+from batch.run.run_log import RunLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.report.reconcile import Accounts
+    from batch.run.driving import Watch
+    from batch.run.opening import OpenRun
+    from batch.sending.pool import Pool
+
+EVERY_S = 15.0
+"""Source: our choice, because that is how often Prometheus usually looks."""
+_LOOK_S = 1.0
+_HELD_S = re.compile(r"([0-9.]+) s: ")
+
+
+def measure(run: OpenRun, accounts: Accounts) -> None:
+    """Write the figures of a run as it stands now, where the config wants them."""
+    if run.settings.metrics.textfile:
+        _write(run, run.settings.metrics.textfile, _figures(run, accounts))
+
+
+def measured(run: OpenRun, watch: Watch | None) -> Watch | None:
+    """Return what watches the pool: `watch`, and beside it what writes its figures now and then."""
+    if not run.settings.metrics.textfile:
+        return watch
+    path = run.settings.metrics.textfile
+    with LedgerReader(run.folder / LEDGER_NAME) as reader:
+        before = reconcile(reader.run(), reader.inputs(), reader.tallies())
+    settled = {
+        Outcome(outcome): count
+        for outcome, count in run.ledger.read("SELECT outcome, count(*) FROM outcome GROUP BY outcome")
+    }
+    meter = _Meter(run, path, replace(_figures(run, before), exit_code=None, outcomes=settled), before.tallies.unique)
+
+    async def both(pool: Pool, total: int) -> None:
+        others = [watch(pool, total)] if watch else []
+        await asyncio.gather(meter.watch(pool), *others)
+
+    return both
+
+
+class _Meter:
+    """Adds what the pool does to how the run stood before, and writes it down."""
+
+    def __init__(self, run: OpenRun, path: Path, before: Figures, unique: int) -> None:
+        self._run = run
+        self._path = path
+        self._before = before
+        self._unique = unique
+        self._held_s = 0.0
+
+    async def watch(self, pool: Pool) -> None:
+        began = time.monotonic()
+        written = began - EVERY_S
+        while True:
+            if (now := time.monotonic()) - written >= EVERY_S:
+                written = now
+                await asyncio.to_thread(_write, self._run, self._path, self._now(pool, now - began))
+            await asyncio.sleep(_LOOK_S)
+            self._held_s += min(pool.held_s, _LOOK_S)
+
+    def _now(self, pool: Pool, passed_s: float) -> Figures:
+        outcomes = Counter(self._before.outcomes) + pool.settled
+        outcomes[Outcome.NOT_SENT] += max(0, self._unique - outcomes.total())
+        return replace(
+            self._before,
+            outcomes=outcomes,
+            attempts=self._before.attempts + pool.attempts,
+            in_flight=pool.in_flight,
+            rate_per_s=round(pool.attempts / passed_s, 3) if passed_s else 0.0,
+            throttled_s=round(self._before.throttled_s + self._held_s, 1),
+            started_at=self._before.started_at or time.time(),
+        )
+
+
+def _figures(run: OpenRun, accounts: Accounts) -> Figures:
+    path = run.settings.metrics.textfile
+    events = [Event(*row) for row in run.ledger.read("SELECT at, kind, text FROM event ORDER BY event_no")]
+    ((config,),) = run.ledger.read("SELECT config_path FROM run")
+    facts, tallies = accounts.run, accounts.tallies
+    is_success = facts.state is State.FINISHED and accounts.exit_code in FINISHED and facts.finished_at is not None
+    earlier = read_last_success(path) if path else None
+    return Figures(
+        config=Path(config).stem,
+        rows={
+            "blank": accounts.rows_blank,
+            "with_problems": accounts.rows_with_problems,
+            "planned": accounts.rows_planned,
+        },
+        outcomes=tallies.outcomes,
+        attempts=tallies.attempts,
+        retries=tallies.retries,
+        in_flight=0,
+        rate_per_s=accounts.rate_per_s,
+        throttled_s=throttled_s(events),
+        started_at=facts.started_at / 1e9 if facts.started_at else None,
+        exit_code=accounts.exit_code,
+        last_success_at=max(earlier or 0.0, (facts.finished_at or 0) / 1e9) if is_success else earlier,
+    )
+
+
+def throttled_s(events: Sequence[Event]) -> float:
+    """Return for how many seconds nothing might start; holds that overlap count once, and end when the run stops."""
+    held_ns = begin = until = 0
+    for event in events:
+        found = _HELD_S.match(event.text) if event.kind == "hold" else None
+        if found:
+            if event.at > until:
+                held_ns += until - begin
+                begin = event.at
+            until = max(until, event.at + int(float(found[1]) * 1e9))
+        elif event.kind in {"stopped", "finished"}:
+            until = max(begin, min(until, event.at))
+    return round((held_ns + until - begin) / 1e9, 1)
+
+
+def _write(run: OpenRun, path: Path, figures: Figures) -> None:
+    try:
+        write_metrics(path, figures)
+    except OSError as error:
+        text = f"{path}: cannot be written ({error.strerror}); check metrics.textfile and its folder"
+        RunLog(run.folder).write([Event(time.time_ns(), "metrics", text)])

@@ -1,0 +1,229 @@
+"""After a run, or a night: those whom the config names are told how it went.
+
+Joins the settings, the report's summary, and the ways of `nightly`. What does not arrive is logged and changes
+nothing: a run ends as it has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from batch.config import AppriseSettings, EmailSettings, HeartbeatSettings, WebhookSettings
+from batch.errors import EXIT_CODES, EnrollBatchError, Interrupted, LedgerFailed
+from batch.model import Event, Occasion
+from batch.nightly.chats import Chat
+from batch.nightly.heartbeat import Heartbeat
+from batch.nightly.mail import IMPLICIT_PORT, STARTTLS_PORT, Mail
+from batch.nightly.messages import FINISHED, Message, Way, occasion_of
+from batch.nightly.notify import PATIENCE_S, WAITS_S, Delivery, deliver
+from batch.nightly.web import Receiver
+from batch.nightly.webhook import Webhook
+from batch.run.run_log import RunLog
+from batch.sending.pace_file import state_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pydantic import SecretStr
+
+    from batch.config import Settings
+    from batch.run.opening import OpenRun
+
+Entry: TypeAlias = EmailSettings | WebhookSettings | AppriseSettings | HeartbeatSettings
+
+START_PATIENCE_S = 10.0
+"""Source: our choice, because nobody minds when the start is not told, and everybody when the night is late."""
+_NO_TROUBLE = frozenset({8, 9, *FINISHED})
+"""Exit codes that need no recovery: it came to its end, or waits for a word or for another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run or a night went. `about` names it; `text` holds no customer data; `report` is a path or a link."""
+
+    about: str
+    exit_code: int
+    text: str
+    report: str
+    was_resumed: bool = False
+
+
+def tell_start(settings: Settings, about: str) -> list[Delivery]:
+    """Tell those who want to know that it begins. One attempt each, so that nothing has to wait for it."""
+    message = Message(Occasion.START, about, None, f"{about} begins on {socket.gethostname()}.", "", time.time())
+    return _deliver(settings, [message], waits_s=(), patience_s=START_PATIENCE_S)
+
+
+def tell_end(settings: Settings, config: Path | str, ending: Ending) -> list[Delivery]:
+    """Tell how it ended. After trouble with the same config, or of a run that had stopped, the good end is a recovery.
+
+    Whoever is told of both recoveries and such ends gets one message, the recovery. What only heartbeats hear neither
+    makes trouble nor ends it. Never raises.
+    """
+    occasions = [occasion_of(ending.exit_code)]
+    had_trouble = False
+    if any(not isinstance(entry, HeartbeatSettings) for entry in settings.notify):
+        had_trouble = _trouble(config, now=ending.exit_code not in _NO_TROUBLE, over=ending.exit_code in FINISHED)
+    if ending.exit_code in FINISHED and (ending.was_resumed or had_trouble):
+        occasions.insert(0, Occasion.RECOVERED)
+    at_s = time.time()
+    messages = [
+        Message(occasion, ending.about, ending.exit_code, ending.text, ending.report, at_s) for occasion in occasions
+    ]
+    try:
+        return _deliver(settings, messages, waits_s=WAITS_S, patience_s=PATIENCE_S)
+    except KeyboardInterrupt:  # whoever does not want to wait for this has still a run that ended as it did
+        return []
+
+
+@contextmanager
+def telling(run: OpenRun, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell that a run begins, and how it ended: by the exit code or the error that leaves the block."""
+    _note(run, tell_start(run.settings, run.folder.name), say)
+    try:
+        yield
+    except SystemExit as ended:
+        tell_run(run, ended.code if isinstance(ended.code, int) else 1, say)
+        raise
+    except KeyboardInterrupt:
+        tell_run(run, Interrupted.exit_code, say)
+        raise
+    except Exception as error:
+        tell_run(run, error.exit_code if isinstance(error, EnrollBatchError) else 1, say)
+        raise
+
+
+@contextmanager
+def telling_refusal(settings: Settings, config: Path, about: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell of an error that leaves the block and no run behind. What it says is not told: it may quote a cell."""
+    try:
+        yield
+    except EnrollBatchError as error:
+        text = f"**{_headline(about, error.exit_code)}**\n\nWhat is wrong was printed where it was started.\n"
+        ending = Ending(about, error.exit_code, text, "")
+        for delivery in tell_end(settings, config, ending):
+            if delivery.fault is not None:
+                say(f"Warning: {delivery.text}")
+        raise
+
+
+def tell_run(run: OpenRun, exit_code: int, say: Callable[[str], None]) -> None:
+    """Tell how a run ended; what was told goes into run.log, what was not is also said."""
+    if not run.settings.notify:
+        return
+    config, was_resumed = _past(run)
+    ending = Ending(
+        about=run.folder.name,
+        exit_code=exit_code,
+        text=_summary(run.folder, exit_code),
+        report=f"{socket.gethostname()}:{run.folder / 'report.html'}",
+        was_resumed=was_resumed,
+    )
+    _note(run, tell_end(run.settings, config, ending), say)
+
+
+def ways_of(settings: Settings) -> list[tuple[Way, frozenset[Occasion]]]:
+    """Return the ways that the config names, in its order, each with what is told on it."""
+    found: list[tuple[Way, frozenset[Occasion]]] = []
+    for number, entry in enumerate(settings.notify, 1):
+        occasions = frozenset(Occasion) if isinstance(entry, HeartbeatSettings) else frozenset(entry.on)
+        found.append((_way(f"notify, item {number} ({entry.kind})", entry), occasions))
+    return found
+
+
+def _way(name: str, entry: Entry) -> Way:
+    match entry:
+        case EmailSettings():
+            is_implicit = entry.tls == "implicit"
+            return Mail(
+                name=name,
+                to=entry.to,
+                sender=entry.sender,
+                host=entry.host,
+                port=entry.port or (IMPLICIT_PORT if is_implicit else STARTTLS_PORT),
+                implicit_tls=is_implicit,
+                user=entry.user,
+                password=_shown(entry.password),
+                ca_bundle=entry.ca_bundle,
+            )
+        case WebhookSettings():
+            receiver = Receiver(entry.url.get_secret_value(), entry.ca_bundle, _shown(entry.proxy))
+            return Webhook(name, receiver, entry.hmac_key.get_secret_value())
+        case AppriseSettings():
+            return Chat(name, entry.url.get_secret_value())
+        case HeartbeatSettings():
+            return Heartbeat(name, Receiver(entry.url.get_secret_value(), entry.ca_bundle, _shown(entry.proxy)))
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _deliver(
+    settings: Settings, messages: Sequence[Message], *, waits_s: Sequence[float], patience_s: float
+) -> list[Delivery]:
+    """Send on each way the first of `messages` that is told on it."""
+    errands = []
+    for way, occasions in ways_of(settings):
+        message = next((message for message in messages if message.occasion in occasions), None)
+        if message:
+            errands.append((way, message))
+    return deliver(errands, waits_s=waits_s, patience_s=patience_s)
+
+
+def _summary(folder: Path, exit_code: int) -> str:
+    """Return summary.md; where it does not tell of this end, say first what the exit code means."""
+    summary = ""
+    with suppress(OSError, UnicodeDecodeError):
+        summary = (folder / "summary.md").read_text("utf-8")
+    if f"exit code {exit_code}**" in summary.partition("\n")[0]:
+        return summary
+    return f"**{_headline(folder.name, exit_code)}**\n\n{summary}"
+
+
+def _headline(about: str, exit_code: int) -> str:
+    return f"enroll-batch {about}: exit code {exit_code}: {EXIT_CODES.get(exit_code, '')}"
+
+
+def _past(run: OpenRun) -> tuple[str, bool]:
+    """Return the run's config, and whether it went on after it had stopped or died; not only after a sample."""
+    try:
+        ((config,),) = run.ledger.read("SELECT config_path FROM run")
+        ((resumed, samples),) = run.ledger.read("SELECT sum(kind = 'resumed'), sum(kind = 'canary') FROM event")
+    except LedgerFailed:  # that is told all the same
+        return "", False
+    return str(config), (resumed or 0) > (samples or 0)
+
+
+def _note(run: OpenRun, deliveries: Sequence[Delivery], say: Callable[[str], None]) -> None:
+    RunLog(run.folder).write([Event(time.time_ns(), "notify", delivery.text) for delivery in deliveries])
+    for delivery in deliveries:
+        if delivery.fault is not None:
+            say(f"Warning: {delivery.text}")
+
+
+def _trouble(config: Path | str, *, now: bool, over: bool) -> bool:
+    """Remember that there is trouble with a config, or that it is over; return whether there was any before.
+
+    One empty file a config in the user's state folder. Where that cannot be written, recoveries are not known.
+    """
+    name = hashlib.sha256(os.fsencode(Path(config).absolute())).hexdigest()[:16]
+    mark = state_folder(os.environ) / "trouble" / name
+    with suppress(OSError):
+        had = mark.exists()
+        if now:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        elif over:
+            mark.unlink(missing_ok=True)
+        return had
+    return False

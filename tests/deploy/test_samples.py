@@ -1,0 +1,172 @@
+"""The samples for unattended nights hold together: with each other, with the program, and with what reads them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from batch.commands.cli import cli
+from batch.config import Settings, load_settings
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "configs" / "deploy"
+CREDENTIALS = "/run/credentials/enroll-batch.service"
+
+
+def unit(name: str) -> dict[str, dict[str, list[str]]]:
+    """Return a unit: section -> key -> values, in order."""
+    found: dict[str, dict[str, list[str]]] = {}
+    section: dict[str, list[str]] = {}
+    for line in (DEPLOY / name).read_text("utf-8").splitlines():
+        if line.startswith("["):
+            section = found.setdefault(line.strip("[]"), {})
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            section.setdefault(key, []).append(value)
+    return found
+
+
+def cron_job() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "cronjob.yaml").read_text("utf-8"))
+    return found
+
+
+def pod() -> dict[str, Any]:
+    spec: dict[str, Any] = cron_job()["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return spec
+
+
+def nightly(tmp_path: Path) -> Settings:
+    """Return the settings of nightly.yaml, where each of its secrets is a file."""
+    text = (DEPLOY / "nightly.yaml").read_text("utf-8").replace(CREDENTIALS, str(tmp_path))
+    for name in named_secrets():
+        (tmp_path / name).write_text("https://watch.example/x\n" if name.endswith("url") else "secret\n")
+    return load_settings(DEPLOY / "nightly.yaml", with_secrets=True, working_dir=tmp_path, environ={}, text=text)
+
+
+def named_secrets() -> set[str]:
+    return set(re.findall(rf"\${{file:{CREDENTIALS}/([a-z-]+)}}", (DEPLOY / "nightly.yaml").read_text("utf-8")))
+
+
+def is_a_command_line(words: list[str]) -> bool:
+    """Tell whether the program takes these arguments, without doing anything."""
+    name, *rest = words
+    command = cli.commands[name]
+    context = command.make_context(name, list(rest), resilient_parsing=False)
+    return bool(context.params)
+
+
+def test_the_config_is_valid_and_writes_only_where_the_service_may(tmp_path: Path) -> None:
+    settings = nightly(tmp_path)
+    assert [entry.kind for entry in settings.notify] == ["email", "heartbeat"]
+    assert settings.metrics.textfile is not None
+    state = [
+        f"/var/lib/{name}"
+        for value in unit("enroll-batch.service")["Service"]["StateDirectory"]
+        for name in value.split()
+    ]
+    for written in (settings.report.dir, settings.metrics.textfile.parent):
+        assert str(written) in state
+
+
+def test_the_service_passes_every_secret_that_the_config_names() -> None:
+    service = unit("enroll-batch.service")["Service"]
+    assert {value.partition(":")[0] for value in service["LoadCredential"]} == named_secrets()
+    assert not any("SECRET" in value or "PASSWORD" in value for value in service["Environment"])
+
+
+def test_the_service_alarms_when_it_fails_and_knows_what_is_no_failure() -> None:
+    units = unit("enroll-batch.service")
+    assert units["Unit"]["OnFailure"] == ["enroll-batch-failed@%n.service"]
+    assert (DEPLOY / "enroll-batch-failed@.service").is_file()
+    assert units["Service"]["SuccessExitStatus"] == ["4 5"]
+    assert units["Service"]["KillMode"] == ["mixed"]
+    assert units["Service"]["LimitCORE"] == ["0"]
+
+
+def test_the_timer_makes_up_for_a_missed_night() -> None:
+    timer = unit("enroll-batch.timer")
+    assert timer["Timer"]["Persistent"] == ["true"]
+    assert timer["Install"]["WantedBy"] == ["timers.target"]
+
+
+def test_the_cron_job_never_runs_twice_and_may_do_nothing_but_its_work() -> None:
+    spec = cron_job()["spec"]
+    assert (cron_job()["apiVersion"], cron_job()["kind"]) == ("batch/v1", "CronJob")
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert pod()["restartPolicy"] == "Never"
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    (container,) = pod()["containers"]
+    security = container["securityContext"]
+    assert (security["readOnlyRootFilesystem"], security["allowPrivilegeEscalation"]) == (True, False)
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod()["volumes"]}
+    assert "env" not in container or {each["name"] for each in container["env"]} == {"ENROLL_BATCH_STATE"}
+
+
+def test_the_cron_job_is_given_every_secret_that_the_config_names() -> None:
+    text = (DEPLOY / "cronjob.yaml").read_text("utf-8")
+    (created,) = re.findall(r"create secret generic enroll-batch ((?:--from-file=\S+|[\s#\\])+)", text)
+    assert set(re.findall(r"--from-file=(\S+)", created)) == named_secrets()
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod()["containers"][0]["volumeMounts"]}
+    assert f'"${{file:{mounts["secrets"]}/capillary-key}}"' in text
+
+
+def test_the_image_runs_as_the_user_of_the_cron_job_and_not_as_root() -> None:
+    lines = [line for line in (DEPLOY / "Dockerfile").read_text("utf-8").splitlines() if not line.startswith("#")]
+    last_stage = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM")) :]
+    user = pod()["securityContext"]
+    assert f"USER {user['runAsUser']}:{user['runAsGroup']}" in last_stage
+    assert 'ENTRYPOINT ["enroll-batch"]' in last_stage
+
+
+def test_the_image_is_built_from_what_there_is() -> None:
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE) for name in line.split()[:-1]]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert {"pyproject.toml", "README.md", "LICENSE", "batch"} <= set(copied)
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    for extra in re.findall(r"^ARG EXTRAS=(.*)$", text, re.MULTILINE):
+        assert f"\n{extra} = [\n" in project
+
+
+@pytest.mark.parametrize("name", ["crontab", "enroll-batch.service", "cronjob.yaml"])
+def test_each_calls_the_program_as_it_wants_to_be_called(name: str) -> None:
+    match name:
+        case "crontab":
+            words = shlex.split(cron_lines()[0].split(maxsplit=5)[5].partition("exec ")[2])[1:]
+        case "cronjob.yaml":
+            words = pod()["containers"][0]["args"]
+        case _:
+            words = shlex.split(unit(name)["Service"]["ExecStart"][0])[1:]
+    assert is_a_command_line(words)
+    assert words[0] == "nightly"
+
+
+def cron_lines() -> list[str]:
+    lines = (DEPLOY / "crontab").read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#") and not re.match(r"[A-Z_]+=", line)]
+
+
+def test_the_line_for_cron_is_one() -> None:
+    (line,) = cron_lines()
+    fields = line.split(maxsplit=5)
+    limits = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
+    for field, (least, most) in zip(fields[:5], limits, strict=True):
+        assert field == "*" or least <= int(field) <= most
+    assert "%" not in fields[5].replace(r"\%", "")
+    assert (DEPLOY / "crontab").read_text("utf-8").endswith("\n")  # cron leaves out a last line without an end
+
+
+def test_the_help_of_every_command_that_samples_name_is_there() -> None:
+    for path in DEPLOY.iterdir():
+        for command in re.findall(r"enroll-batch ([a-z]+) -c", path.read_text("utf-8")):
+            assert CliRunner().invoke(cli, [command, "--help"]).exit_code == 0, (path.name, command)

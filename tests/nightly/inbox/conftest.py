@@ -1,0 +1,93 @@
+"""The three kinds of inbox, each with a way to put files into it and to see all that lies in it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.nightly import claims
+from batch.nightly.places import open_inbox
+from tests.storage.conftest import https, keys, s3, sftp
+
+if TYPE_CHECKING:
+    from batch.nightly.inbox import Inbox
+    from tests.storage.servers import S3Server, SftpServer
+
+__all__ = ["https", "keys", "s3", "sftp"]
+
+KINDS = ("folder", "sftp", "s3")
+_numbers = itertools.count()
+
+
+class Died(BaseException):
+    """Stands for the death of the process."""
+
+
+@dataclass
+class Site:
+    """A place with an inbox."""
+
+    kind: str
+    address: str
+    put: Callable[[str, bytes], None]
+    everything: Callable[[], dict[str, bytes]]
+    """All files below the inbox, by their paths in it."""
+    now_ns: int = 1_800_000_000 * 10**9
+
+    def open(self) -> Inbox:
+        return open_inbox(self.address, lambda: self.now_ns)
+
+    def uploads(self) -> dict[str, bytes]:
+        """All files but claims."""
+        return {name: body for name, body in self.everything().items() if not name.startswith("claimed/")}
+
+
+def folder_site(kind: str, address: str, root: Path) -> Site:
+    def put(name: str, body: bytes) -> None:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(body)
+
+    def everything() -> dict[str, bytes]:
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    root.mkdir()
+    return Site(kind, address, put, everything)
+
+
+def s3_site(server: S3Server, folder: str) -> Site:
+    def everything() -> dict[str, bytes]:
+        with contextlib.closing(server.client()) as client:
+            found = client.list_objects_v2(Bucket="uploads", Prefix=f"{folder}/").get("Contents", ())
+            return {
+                item["Key"].removeprefix(f"{folder}/"): client.get_object(Bucket="uploads", Key=item["Key"])[
+                    "Body"
+                ].read()
+                for item in found
+            }
+
+    return Site("s3", f"s3://uploads/{folder}", lambda name, body: server.put(f"{folder}/{name}", body), everything)
+
+
+@pytest.fixture(params=KINDS)
+def site(request: pytest.FixtureRequest, tmp_path: Path, sftp: SftpServer, s3: S3Server, keys: None) -> Site:
+    """An empty inbox of each kind."""
+    name = f"inbox{next(_numbers)}"
+    match request.param:
+        case "folder":
+            return folder_site("folder", str(tmp_path / name), tmp_path / name)
+        case "sftp":
+            return folder_site("sftp", f"{sftp.url}/{name}", sftp.root / name)
+        case _:
+            return s3_site(s3, name)
+
+
+@pytest.fixture(autouse=True)
+def own_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test as a process that holds nothing."""
+    monkeypatch.setattr(claims, "OURS", set())

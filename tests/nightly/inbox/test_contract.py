@@ -1,0 +1,384 @@
+"""What holds for every inbox, be it a folder, on an SFTP server or in S3."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.nightly import claims
+from batch.nightly.choice import Ending, choose
+from batch.nightly.claims import DEAD_AFTER_NS
+from batch.storage.failures import NotThere, StorageFailed
+from tests.nightly.inbox.conftest import Died, Site
+
+if TYPE_CHECKING:
+    from batch.nightly.inbox import Claim, Inbox
+
+
+def taken(inbox: Inbox, name: str) -> Claim:
+    """Claim a file that is there to be claimed."""
+    (upload,) = [upload for upload in inbox.look() if upload.name == name]
+    claim = inbox.claim(upload)
+    assert claim is not None
+    return claim
+
+
+def die() -> None:
+    """Forget what a process that died has held."""
+    claims.OURS.clear()
+
+
+def test_a_file_goes_its_way_and_ends_under_its_own_name(site: Site, tmp_path: Path) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    claim = taken(inbox, "may.csv")
+    assert inbox.look() == []
+    inbox.fetch(claim, tmp_path / "copy.csv")
+    assert (tmp_path / "copy.csv").read_bytes() == b"rows"
+    assert inbox.finish(claim, Ending.DONE) == "done/may.csv"
+    assert site.everything() == {"done/may.csv": b"rows"}
+    assert inbox.look() == []
+    assert inbox.held() == []
+
+
+def test_only_plain_files_in_the_inbox_itself_are_seen(site: Site) -> None:
+    for name in (
+        "may.csv",
+        "done/old.csv",
+        "failed/bad.csv",
+        "failed/bad.csv.reason.txt",
+        "archive/x.csv",
+        "a b ä.csv",
+    ):
+        site.put(name, b"rows")
+    assert sorted(upload.name for upload in site.open().look()) == ["a b ä.csv", "may.csv"]
+
+
+def test_a_name_that_cannot_be_shown_disturbs_no_other(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    if site.kind != "s3":  # whose names are text
+        site.put("\udcff.csv", b"rows")
+    choice = choose(site.open().look(), {}, 2**62)
+    assert [upload.name for upload in choice.ready] == ["may.csv"]
+
+
+def test_what_was_claimed_by_one_is_not_given_to_another(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    first, second = site.open(), site.open()
+    (upload,) = second.look()
+    claim = taken(first, "may.csv")
+    assert second.look() == []
+    assert second.claim(upload) is None
+    assert second.recover() == []
+    first.give_back(claim)
+    assert second.claim(upload) is not None
+
+
+def test_a_file_that_changed_after_the_look_is_not_taken(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    (upload,) = inbox.look()
+    site.put("may.csv", b"other rows")
+    assert inbox.claim(upload) is None
+    assert site.everything() == {"may.csv": b"other rows"}
+    assert taken(inbox, "may.csv")
+
+
+def test_a_file_that_is_gone_is_not_taken(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    (upload,) = inbox.look()
+    inbox.finish(taken(inbox, "may.csv"), Ending.DONE)
+    assert inbox.claim(upload) is None
+    assert site.everything() == {"done/may.csv": b"rows"}
+
+
+def test_nothing_is_ever_overwritten_where_files_end(site: Site) -> None:
+    for number in range(3):
+        site.put("may.csv", b"rows %d" % number)
+        inbox = site.open()
+        inbox.finish(taken(inbox, "may.csv"), Ending.FAILED, reason=f"bad {number}")
+    assert site.everything() == {
+        "failed/may.csv": b"rows 0",
+        "failed/may.csv.reason.txt": b"bad 0\n",
+        "failed/may-2.csv": b"rows 1",
+        "failed/may-2.csv.reason.txt": b"bad 1\n",
+        "failed/may-3.csv": b"rows 2",
+        "failed/may-3.csv.reason.txt": b"bad 2\n",
+    }
+
+
+def test_a_report_is_put_beside_the_file_where_people_cannot_see_ours(site: Site, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "input").mkdir(parents=True)
+    for name in ("ledger.sqlite", "ledger.sqlite-wal", "lock", "summary.json", "report.html", "input/may.csv"):
+        (run / name).write_text(name)
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    inbox.finish(taken(inbox, "may.csv"), Ending.DONE, report=run)
+    uploaded = {f"done/may.csv.report/{name}": name.encode() for name in ("summary.json", "report.html")}
+    assert site.everything() == {"done/may.csv": b"rows"} | (uploaded if inbox.is_remote else {})
+
+
+def test_a_new_upload_of_the_same_name_does_not_disturb_and_is_not_lost(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    claim = taken(inbox, "may.csv")
+    site.put("may.csv", b"new rows")
+    inbox.finish(claim, Ending.DONE)
+    assert site.uploads()["may.csv"] == b"new rows"
+    inbox.finish(taken(inbox, "may.csv"), Ending.DONE)
+    assert b"new rows" in site.everything().values()
+    assert not [name for name in site.everything() if name.startswith("claimed/")]
+
+
+def test_a_file_that_is_given_back_beside_a_new_one_replaces_nothing(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    claim = taken(inbox, "may.csv")
+    site.put("may.csv", b"new rows")
+    inbox.give_back(claim)
+    assert site.everything()["may.csv"] == b"new rows"
+    if site.kind != "s3":  # where a claimed file stays in its place, the new one has replaced it
+        assert site.everything()["may-2.csv"] == b"rows"
+
+
+def test_a_file_that_was_put_aside_follows_its_run_and_replaces_nothing(site: Site) -> None:
+    inbox = site.open()
+    site.put("unfinished/may.csv", b"rows")
+    site.put("done/may.csv", b"earlier rows")
+    assert inbox.move_on("unfinished/may.csv", Ending.DONE) == "done/may-2.csv"
+    assert inbox.move_on("unfinished/may.csv", Ending.DONE) is None
+    assert site.everything() == {"done/may.csv": b"earlier rows", "done/may-2.csv": b"rows"}
+
+
+# -- claims of the dead -----------------------------------------------------------------------------------------------
+
+
+def test_the_claim_of_a_process_that_died_here_is_brought_back_at_once(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    taken(site.open(), "may.csv")
+    die()
+    inbox = site.open()
+    assert inbox.look() == []
+    assert inbox.recover() == ["may.csv"]
+    assert site.everything() == {"may.csv": b"rows"}
+    assert taken(inbox, "may.csv")
+
+
+def test_the_claim_of_another_machine_is_left_alone_for_a_week(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.put("may.csv", b"rows")
+    with monkeypatch.context() as there:
+        there.setattr(claims, "this_host", lambda: "other.4026531836")
+        claim = taken(site.open(), "may.csv")
+    die()
+    inbox = site.open()
+    site.now_ns += DEAD_AFTER_NS - 10**9
+    assert inbox.recover() == []
+    (held,) = inbox.held()
+    assert (held.name, held.holder.host) == ("may.csv", "other.4026531836")
+    assert held.holder == claim.holder
+    assert held.holder.told.startswith("process ")
+    assert held.holder.told.endswith(" on other.4026531836 since 2027-01-15 08:00 UTC")
+    site.now_ns += 10**9
+    assert inbox.held() == []
+    assert inbox.recover() == ["may.csv"]
+
+
+def test_a_holder_that_wakes_up_too_late_moves_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site.put("may.csv", b"rows")
+    sleeper, other = site.open(), site.open()
+    with monkeypatch.context() as there:
+        there.setattr(claims, "this_host", lambda: "sleeper.1")
+        claim = taken(sleeper, "may.csv")
+    site.now_ns += DEAD_AFTER_NS
+    other.recover()
+    theirs = taken(other, "may.csv")
+    with pytest.raises(NotThere):
+        sleeper.finish(claim, Ending.DONE)
+    sleeper.give_back(claim)
+    assert other.look() == []
+    other.finish(theirs, Ending.DONE)
+    assert site.everything() == {"done/may.csv": b"rows"}
+
+
+def test_an_inbox_that_is_not_there_is_told(site: Site) -> None:
+    lost = Site(site.kind, f"{site.address}-gone", site.put, site.everything)
+    if site.kind == "s3":  # a folder without files does not exist in S3
+        lost.address = "s3://nobodys-bucket/inbox"
+    with pytest.raises(StorageFailed):
+        lost.open().look()
+
+
+# -- races ------------------------------------------------------------------------------------------------------------
+
+NAMES = [f"{number}-may.csv" for number in range(5)]
+
+
+def test_of_many_threads_each_file_is_taken_by_one(site: Site) -> None:
+    for name in NAMES:
+        site.put(name, name.encode())
+    found: list[Claim] = []
+    uploads = site.open().look()
+    together = threading.Barrier(4)
+
+    def take_all() -> None:
+        inbox = site.open()
+        together.wait()
+        found.extend(claim for upload in uploads if (claim := inbox.claim(upload)))
+
+    threads = [threading.Thread(target=take_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claim.upload.name for claim in found) == NAMES
+    assert len(site.everything()) == len(NAMES) * (2 if site.kind == "s3" else 1)
+
+
+def test_of_two_that_recover_at_once_one_brings_each_file_back(site: Site) -> None:
+    for name in NAMES:
+        site.put(name, name.encode())
+        taken(site.open(), name)
+    die()
+    found: list[str] = []
+    together = threading.Barrier(2)
+
+    def recover() -> None:
+        inbox = site.open()
+        together.wait()
+        found.extend(inbox.recover())
+
+    threads = [threading.Thread(target=recover) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == NAMES
+    assert site.everything() == {name: name.encode() for name in NAMES}
+
+
+NIGHTLY = """
+import sys
+from batch.nightly.choice import Ending
+from batch.nightly.places import open_inbox
+inbox = open_inbox(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+inbox.recover()
+for upload in sorted(inbox.look(), key=lambda upload: upload.name):
+    claim = inbox.claim(upload)
+    if claim:
+        print(inbox.finish(claim, Ending.DONE), flush=True)
+"""
+
+
+def test_of_two_processes_each_file_is_taken_by_one(site: Site) -> None:
+    for name in NAMES:
+        site.put(name, name.encode())
+    line = [sys.executable, "-c", NIGHTLY, site.address]
+    nights = [subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for night in nights:
+        assert night.stdout is not None
+        assert night.stdout.readline() == "ready\n"
+    for night in nights:
+        assert night.stdin is not None
+        night.stdin.write("\n")
+        night.stdin.flush()
+    said = [night.communicate()[0].split() for night in nights]
+    assert [night.returncode for night in nights] == [0, 0]
+    assert sorted(said[0] + said[1]) == [f"done/{name}" for name in NAMES]
+    assert site.everything() == {f"done/{name}": name.encode() for name in NAMES}
+
+
+# -- death between any two steps --------------------------------------------------------------------------------------
+
+
+class Mortal:
+    """Passes calls on, and dies before or after the n-th that may change something."""
+
+    def __init__(self, real: object, changing: frozenset[str], left: list[int], *, after: bool) -> None:
+        self._real, self._changing, self._left, self._after = real, changing, left, after
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._real, name)
+        if name not in self._changing:
+            return found
+
+        def call(*arguments: object, **named: object) -> object:
+            self._left[0] -= 1
+            if self._left[0] == 0 and not self._after:
+                raise Died
+            result = found(*arguments, **named)
+            if self._left[0] == 0:
+                raise Died
+            return result
+
+        return call
+
+
+MOVING = frozenset({"take", "move", "remove_folder", "put"})
+S3 = frozenset({"put_object", "copy_object", "delete_object"})
+
+
+def mortal(site: Site, monkeypatch: pytest.MonkeyPatch, left: list[int], *, after: bool) -> Inbox:
+    """Open an inbox whose process dies at its n-th change; a fresh list of none left lives for ever."""
+    inbox = site.open()
+    if site.kind != "s3":
+        monkeypatch.setattr(inbox, "_files", Mortal(inbox._files, MOVING, left, after=after))  # type: ignore[attr-defined]
+        return inbox
+    from batch.storage import s3  # noqa: PLC0415 - patched below
+
+    real = s3.s3_client
+
+    @contextlib.contextmanager
+    def client() -> Iterator[object]:
+        with real() as found:
+            yield Mortal(found, S3, left, after=after)
+
+    monkeypatch.setattr(s3, "s3_client", client)
+    return inbox
+
+
+def night(inbox: Inbox) -> None:
+    """What a night does with its files."""
+    inbox.recover()
+    for upload in inbox.look():
+        claim = inbox.claim(upload)
+        if claim:
+            inbox.finish(claim, Ending.FAILED, reason="bad")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_death_between_any_two_steps_loses_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    left = [0]
+    site.put("may.csv", b"rows")
+    with monkeypatch.context() as counted:
+        night(mortal(site, counted, left, after=after))
+    steps = -left[0]
+    assert steps >= 4
+    for step in range(1, steps + 1):
+        for name in site.everything():
+            assert name.startswith("failed/may"), name
+        site.put("may.csv", b"rows %d" % step)
+        with monkeypatch.context() as dying, pytest.raises(Died):
+            night(mortal(site, dying, [step], after=after))
+        die()
+        assert b"rows %d" % step in site.everything().values()
+        with monkeypatch.context() as dying, contextlib.suppress(Died):  # and once more, while it is mended
+            night(mortal(site, dying, [1], after=after))
+        die()
+        night(site.open())
+        assert b"rows %d" % step in site.everything().values()
+        assert not [name for name in site.everything() if not name.startswith("failed/")]

@@ -1,0 +1,56 @@
+"""Nights that have to look customers up first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.run import nightly
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import Desk, Factory, Said
+    from tests.conftest import RunningSandbox
+
+ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look twice at once: what tests put into an inbox is complete."""
+    monkeypatch.setattr(nightly, "SETTLE_S", 0)
+
+
+@pytest.fixture
+def inbox(desk: Desk) -> Path:
+    folder = desk.folder / "inbox"
+    folder.mkdir()
+    (folder / "may.csv").write_text("Mobile\n" + "".join(f"91{number:010}\n" for number in range(120, 130)))
+    return folder
+
+
+def a_night(desk: Desk, api: RunningSandbox, inbox: Path) -> Said:
+    return desk("nightly", "-c", desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox)))
+
+
+def test_a_night_looks_up_then_sends(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    assert a_night(desk, api, inbox).code == 0
+    assert (api.calls["lookup"], api.calls["enroll"]) == (10, 10)
+    assert (inbox / "done" / "may.csv").is_file()
+
+
+def test_look_ups_that_stopped_go_on_in_the_next_night_and_the_file_follows(
+    desk: Desk, sandbox: Factory, inbox: Path
+) -> None:
+    api = sandbox(preload=False)
+    api.inject(0, ["ok", "ok", *["error_403_4000"] * 8], "read")
+    said = a_night(desk, api, inbox)
+    assert said.code == 10
+    assert (inbox / "unfinished" / "may.csv").is_file()
+    assert (api.calls["lookup"], api.calls["enroll"]) == (10, 0)
+    assert a_night(desk, api, inbox).code == 0
+    assert (api.calls["lookup"], api.calls["enroll"]) == (18, 10)
+    assert (inbox / "done" / "may.csv").is_file()
+    assert len(list(Path("reports").iterdir())) == 1

@@ -1,0 +1,327 @@
+"""The command `nightly`, as cron starts it, against the simulated API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.nightly import claims
+from batch.run import nightly
+from tests.commands.conftest import Desk, Factory, Said, customers
+from tests.crash.conftest import wait_until
+from tests.nightly.receivers import web_server
+
+if TYPE_CHECKING:
+    from tests.conftest import RunningSandbox
+    from tests.nightly.inbox.conftest import Site
+
+ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look twice at once: what tests put into an inbox is complete."""
+    monkeypatch.setattr(nightly, "SETTLE_S", 0)
+
+
+@pytest.fixture
+def inbox(desk: Desk) -> Path:
+    folder = desk.folder / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def put(inbox: Path, name: str, *ids: int) -> None:
+    (inbox / name).write_text(customers(ids))
+
+
+def a_night(desk: Desk, api: RunningSandbox | str, address: object, **groups: object) -> Said:
+    """Spend a night with one config."""
+    config = desk.config(api, **({"campaign": ONE_CYCLE} | groups), inbox=str(address))
+    return desk("nightly", "-c", config)
+
+
+def lying_in(inbox: Path) -> list[str]:
+    return sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
+
+
+def calls(api: RunningSandbox) -> int:
+    return api.calls["enroll"]
+
+
+def test_a_file_is_run_reported_and_put_away_wherever_the_inbox_is(desk: Desk, sandbox: Factory, site: Site) -> None:
+    api = sandbox(preload=False)
+    site.put("may.csv", customers([1, 2]).encode())
+    said = a_night(desk, api, site.address)
+    assert (said.code, said.err) == (0, "")
+    assert "may.csv: all done" in said.out
+    found = site.everything()
+    assert found.pop("done/may.csv") == customers([1, 2]).encode()
+    (run,) = Path("reports").iterdir()
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["input"][0]["path"] == f"{site.address}/may.csv"
+    assert summary["outcomes"]["enrolled"] == 2
+    uploaded = {name.removeprefix("done/may.csv.report/") for name in found}
+    assert uploaded == (set() if site.kind == "folder" else {"summary.json", *uploaded})
+    assert not {"ledger.sqlite", "lock", "may.csv"} & uploaded
+    before = calls(api)
+    said = a_night(desk, api, site.address)
+    assert (said.code, said.out) == (0, "nothing to do\n")
+    assert calls(api) == before
+
+
+def test_ten_files_of_which_three_are_bad_leave_seven_done_and_three_explained(
+    desk: Desk, sandbox: Factory, inbox: Path
+) -> None:
+    api = sandbox(preload=False)
+    for number in range(7):
+        put(inbox, f"good-{number}.csv", number + 1)
+    (inbox / "bad-1.csv").write_bytes(b"")
+    (inbox / "bad-2.xlsx").write_bytes(b"PK\x03\x04 not really")
+    (inbox / "bad-3.csv").write_text("customer_id\nx\ny\n")
+    said = a_night(desk, api, inbox, input={"max_problems": "5%"})
+    assert said.code == 3
+    assert lying_in(inbox) == sorted(
+        [f"done/good-{number}.csv" for number in range(7)]
+        + [f"failed/{name}{end}" for name in ("bad-1.csv", "bad-2.xlsx", "bad-3.csv") for end in ("", ".reason.txt")]
+    )
+    for name in ("bad-1.csv", "bad-2.xlsx", "bad-3.csv"):
+        reason = (inbox / f"failed/{name}.reason.txt").read_text()
+        assert reason.strip()
+        assert reason.strip() in said.out
+    assert len(api.truth()) == 7
+
+
+def test_the_order_is_by_number_then_by_age(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    for age, name in enumerate(["young.csv", "old.csv", "20-late.csv", "3-first.csv"]):
+        put(inbox, name, 10 + age)
+        os.utime(inbox / name, (10**9 - age, 10**9 - age))
+    assert a_night(desk, api, inbox).code == 0
+    assert [call.customer for call in api.journal()] == [13, 12, 11, 10]
+
+
+def test_a_file_that_was_seen_before_is_put_away_with_a_note(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", 1, 2)
+    a_night(desk, api, inbox)
+    put(inbox, "may.csv", 1, 2)
+    before = calls(api)
+    said = a_night(desk, api, inbox)
+    assert said.code == 0
+    assert "may.csv: not sent: this file was sent before" in said.out
+    assert lying_in(inbox) == ["done/may-2.csv", "done/may.csv"]
+    assert calls(api) == before
+    assert len(list(Path("reports").iterdir())) == 1
+
+
+def test_a_file_that_is_still_being_written_waits(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(inbox, "growing.csv", 1)
+    put(inbox, "whole.csv", 2)
+    put(inbox, "whole.csv.part", 3)
+    monkeypatch.setattr(nightly.time, "sleep", lambda _: put(inbox, "growing.csv", 1, 4))
+    real = nightly.Night.__init__
+    monkeypatch.setattr(
+        nightly.Night, "__init__", lambda *args, **named: real(*args, **named, sleep=nightly.time.sleep)
+    )
+    said = a_night(desk, sandbox(preload=False), inbox)
+    assert "growing.csv: is still being written" in said.out
+    assert lying_in(inbox) == ["done/whole.csv", "growing.csv", "whole.csv.part"]
+
+
+def test_an_api_that_is_silent_leaves_the_rest_in_the_inbox(desk: Desk, inbox: Path) -> None:
+    put(inbox, "1-may.csv", 1)
+    put(inbox, "2-june.csv", 2)
+    said = a_night(desk, "http://127.0.0.1:9", inbox)
+    assert said.code == 7
+    assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
+
+
+def test_what_was_unfinished_is_resumed_first_and_its_file_follows(
+    desk: Desk, sandbox: Factory, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = sandbox(preload=False)
+    site.put("1-may.csv", customers([1]).encode())
+    site.put("2-june.csv", customers([2]).encode())
+    with monkeypatch.context() as wrong:
+        wrong.setenv("SECRET", "no longer valid")
+        assert a_night(desk, api, site.address).code == 10
+    assert {name for name in site.everything() if ".report/" not in name} == {"2-june.csv", "unfinished/1-may.csv"}
+    said = a_night(desk, api, site.address)
+    assert said.code == 0, said
+    assert {name for name in site.everything() if ".report/" not in name} == {"done/1-may.csv", "done/2-june.csv"}
+    assert [call.customer for call in api.journal()] == [1, 2]
+    assert a_night(desk, api, site.address).out == "nothing to do\n"
+
+
+def test_the_file_of_a_run_that_a_person_resumed_follows(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    put(inbox, "may.csv", *range(1, 40))
+    assert a_night(desk, sandbox(preload=False), inbox, guard={"canary": 5}).code == 9
+    assert lying_in(inbox) == ["unfinished/may.csv"]
+    (run,) = Path("reports").iterdir()
+    assert desk("resume", run, "--yes").code == 0
+    assert desk("nightly", "-c", "config.yaml").code == 0
+    assert lying_in(inbox) == ["done/may.csv"]
+
+
+def test_a_run_that_waits_for_a_person_is_not_resumed(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", *range(1, 40))
+    said = a_night(desk, api, inbox, guard={"canary": 5})
+    assert said.code == 9
+    assert lying_in(inbox) == ["unfinished/may.csv"]
+    before = calls(api)
+    said = a_night(desk, api, inbox, guard={"canary": 5})
+    assert said.code == 0
+    assert "waits for a person" in said.out
+    assert calls(api) == before
+
+
+def test_several_configs_have_their_own_inboxes_and_a_bad_one_stops_no_other(
+    desk: Desk, sandbox: Factory, inbox: Path
+) -> None:
+    put(inbox, "may.csv", 1)
+    config = desk.config(sandbox(preload=False), campaign=ONE_CYCLE, inbox=str(inbox))
+    broken = desk.folder / "broken.yaml"
+    broken.write_text(config.read_text().replace("inbox:", "in_box:"))
+    lost = desk.folder / "lost.yaml"
+    lost.write_text(config.read_text().replace(str(inbox), str(inbox) + "-gone"))
+    said = desk("nightly", "-c", broken, "-c", lost, "-c", config)
+    assert said.code == 1
+    assert "in_box" in said.err
+    assert "the inbox: there is no such folder; make it" in said.out
+    assert lying_in(inbox) == ["done/may.csv"]
+
+
+def test_a_config_without_an_inbox_is_refused(desk: Desk) -> None:
+    said = desk("nightly", "-c", desk.config("sandbox", auth=None))
+    assert said.code == 2
+    assert "inbox is not set" in said.err
+
+
+# -- who is told ------------------------------------------------------------------------------------------------------
+
+
+def test_a_night_of_many_files_is_one_message_without_customers(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    put(inbox, "good.csv", 345651201)
+    put(inbox, "better.csv", 345651202)
+    (inbox / "bad.csv").write_text("customer_id\nWilhelmina\n")
+    desk.monkeypatch.setenv("HMAC", "signing-key")
+    with web_server() as hook, web_server() as watchman:
+        notify = [
+            {"kind": "webhook", "url": hook.url(), "hmac_key": "${HMAC}"},
+            {"kind": "heartbeat", "url": watchman.url("/ping")},
+        ]
+        api = sandbox(preload=False)
+        assert a_night(desk, api, inbox, notify=notify).code == 3
+        (post,) = hook.posts
+        assert a_night(desk, api, inbox, notify=notify).code == 0
+    assert [post.path for post in watchman.posts] == ["/ping/start", "/ping/fail", "/ping/start", "/ping"]
+    told = json.loads(post.body)
+    assert (told["type"], told["exit_code"], told["about"]) == ("enroll_batch.refused", 3, "nightly config")
+    for name, code in {"good.csv": 0, "better.csv": 0, "bad.csv": 3}.items():
+        assert f"{name}: exit code {code}: " in told["text"]
+    assert "3456512" not in post.body.decode()
+    assert "Wilhelmina" not in post.body.decode()
+
+
+# -- death ------------------------------------------------------------------------------------------------------------
+
+
+class Died(BaseException):
+    """Stands for the death of the process."""
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "batch.run.nightly.new_run",
+        "batch.run.inputs.fingerprint",
+        "batch.run.planning._plan",
+        "batch.run.planning.PlanWriter.finish",
+        "batch.run.nightly.check_problems",
+        "batch.run.nightly.send",
+        "batch.run.nightly.report",
+        "batch.run.nightly.measure",
+        "batch.run.nightly.Night._finish",
+    ],
+)
+def test_a_night_that_dies_anywhere_is_made_good_by_the_next(
+    desk: Desk, sandbox: Factory, inbox: Path, where: str
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", 1, 2)
+
+    def die(*_: object, **__: object) -> None:
+        raise Died
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(where, die)
+        with pytest.raises(Died):
+            a_night(desk, api, inbox)
+    claims.OURS.clear()
+    said = a_night(desk, api, inbox)
+    assert said.code == 0, said
+    assert lying_in(inbox) == ["done/may.csv"]
+    assert len(api.truth()) == 2
+    assert calls(api) == 2
+    assert len(list(Path("reports").iterdir())) == 1
+
+
+def test_a_night_that_is_killed_is_made_good_by_the_next(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False, latency_ms=20)
+    put(inbox, "may.csv", *range(100, 190))
+    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox), pacing={"concurrency": 2})
+    os.utime(inbox / "may.csv", (10**9, 10**9))
+    line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
+    with subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE) as night:
+        assert wait_until(lambda: calls(api) > 0, night)
+        night.send_signal(signal.SIGKILL)
+    assert "unfinished" not in " ".join(lying_in(inbox))
+    assert desk("nightly", "-c", config).code == 0
+    assert lying_in(inbox) == ["done/may.csv"]
+    assert len(api.truth()) == 90
+    assert len(list(Path("reports").iterdir())) == 1
+
+
+def test_a_night_that_is_stopped_drains_and_the_next_goes_on(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False, latency_ms=20)
+    put(inbox, "1-may.csv", *range(100, 190))
+    put(inbox, "2-june.csv", 200)
+    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox), pacing={"concurrency": 2})
+    for name in ("1-may.csv", "2-june.csv"):
+        os.utime(inbox / name, (10**9, 10**9))
+    line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
+    with subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE, text=True) as night:
+        assert wait_until(lambda: calls(api) > 0, night)
+        night.send_signal(signal.SIGTERM)
+        said = night.communicate()[0]
+    assert night.returncode == 7
+    assert "2-june.csv: stays in the inbox" in said
+    assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
+    assert desk("nightly", "-c", config).code == 0
+    assert lying_in(inbox) == ["done/1-may.csv", "done/2-june.csv"]
+    assert calls(api) == len(api.truth()) == 91
+
+
+def test_two_nights_at_once_send_everything_once(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    for number in range(6):
+        put(inbox, f"{number}-may.csv", 10 * number + 1, 10 * number + 2)
+        os.utime(inbox / f"{number}-may.csv", (10**9, 10**9))
+    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox))
+    line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
+    nights = [subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [night.communicate()[0] for night in nights]
+    assert [night.returncode for night in nights] == [0, 0], said
+    assert lying_in(inbox) == [f"done/{number}-may.csv" for number in range(6)]
+    assert calls(api) == len(api.truth()) == 12
