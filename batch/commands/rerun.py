@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
 @click.option("--only", multiple=True, metavar="OUTCOME", help="Only requests that ended so; may be repeated.")
 @click.option("--also", multiple=True, metavar="OUTCOME", help="These besides retry and fix setup; may be repeated.")
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="The new run's folder.")
+@click.option("--again", is_flag=True, help="Also when a re-run of RUN has finished.")
 @dir_option
 @sending_options
 def rerun(
     name: str, config: Path | None, only: tuple[str, ...], also: tuple[str, ...], run_dir: Path | None,
-    report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, until: str | None, limit: int | None,
-    as_json: bool, verbose: bool, quiet: bool,
+    report_dir: Path, *, again: bool, yes: bool, rate: str | None, concurrency: int | None, until: str | None,
+    limit: int | None, as_json: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Make a new run of what is still open in RUN, and send it.
 
@@ -54,22 +57,30 @@ def rerun(
     settings = read_settings(config, with_secrets=True) if config else kept.load()
     overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, **check_until(until))
     require_a_way_to_confirm(settings, yes=yes)
-    refuse_if_run_again(earlier, {Path(settings.report.dir).absolute(), (run_dir or earlier).absolute().parent})
+    places = {Path(settings.report.dir).absolute(), (run_dir or earlier).absolute().parent}
+    refuse_if_run_again(earlier, places, again=again)
     order = Order.given(earlier, outcomes, anew=config is not None)
     with new_run(
-        config or kept.config_path, settings, overrides, name=f"{earlier.name[:40]}-again", command="rerun",
+        config or kept.config_path, settings, overrides, name=_name_after(earlier), command="rerun",
         run_dir=run_dir, parent=earlier, rerun=order.as_text(), config_text=None if config else kept.text,
     ) as opened:  # fmt: skip
         totals = plan_rerun(opened, order, voice.asking())
         if not totals.rows_read:
             opened.discard()
             voice.say([f"Nothing in {earlier} is open as {', '.join(sorted(outcomes))}."])
+            if as_json:
+                click.echo(json.dumps({"rerun_of": earlier.name, "requests": {"unique": 0}, "exit_code": 0}, indent=2))
             return
         found = preview(opened)
         voice.plan(found, overrides.rate_of(settings))
         refuse_too_many_problems(opened, found)
         confirm(opened, found, yes=yes, limit=limit)
         send_and_report(opened, voice, limit=limit)
+
+
+def _name_after(earlier: Path) -> str:
+    """Return what the new run is called after its own time: the upload's name, and that it is a re-run."""
+    return f"{re.sub(r'^[0-9]{8}T[0-9]{6}Z-', '', earlier.name).removesuffix('-again')[:40]}-again"
 
 
 def _outcomes(only: tuple[str, ...], also: tuple[str, ...]) -> frozenset[Outcome]:

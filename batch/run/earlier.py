@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ def refuse_if_sent_before(run: OpenRun, inputs: Collection[InputFile]) -> None:
         if base_url != "sandbox" and (holder := _unfinished_run_of(file.path, base_url, run.folder)):
             raise InputRefused(
                 f"{file.shown} is the report of a run that is not finished, and may still send these rows: go on with "
-                f"`enroll-batch resume {holder}`, or add --again to send them all the same"
+                f"`enroll-batch resume {shlex.quote(str(holder))}`, or add --again to send them all the same"
             )
     places = sorted({Path(run.settings.report.dir).absolute(), run.folder.parent})
     for report_dir in places:
@@ -119,26 +120,35 @@ def _refuse_beside_a_rival(
             )
 
 
-def refuse_if_run_again(earlier: Path, places: Collection[Path]) -> None:
-    """Refuse to run a run again of which an unfinished re-run, in one of these folders, still sends what was open.
+def refuse_if_run_again(earlier: Path, places: Collection[Path], *, again: bool) -> None:
+    """Refuse to run a run again that was run again before, by a re-run in one of these folders.
+
+    `again`: a finished re-run is no hindrance; one that still sends what was open always is. Those against the
+    embedded API count only as long as they send.
 
     Raises:
         InputRefused: with the name of that re-run.
     """
+    question = "SELECT state, base_url FROM run WHERE parent = ? AND started_at IS NOT NULL"
     for folder in (each for place in sorted(places) for each in ledgers_in(place)):
-        question = "SELECT 1 FROM run WHERE parent = ? AND started_at IS NOT NULL AND state <> 'finished'"
-        if _ask(folder, question, str(earlier)):
-            raise InputRefused(
-                f"{earlier}: is being run again by a run that is not finished: go on with "
-                f"`enroll-batch resume {folder}`"
-            )
+        for state, base_url in _ask(folder, question, str(earlier)):
+            if State(state) is not State.FINISHED:
+                raise InputRefused(
+                    f"{earlier}: is being run again by a run that is not finished: go on with "
+                    f"`enroll-batch resume {shlex.quote(str(folder))}`"
+                )
+            if not again and base_url != "sandbox":
+                raise InputRefused(
+                    f"{earlier}: was run again before, by {folder}; `enroll-batch rerun {shlex.quote(str(folder))}` "
+                    "sends what is still open, or add --again to send once more what that one has settled"
+                )
 
 
 def _sent_before(found: EarlierRun) -> str:
     if found.state is State.FINISHED:
         return f"this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
     return (
-        f"this file is held by an unfinished run: go on with `enroll-batch resume {found.folder}`, "
+        f"this file is held by an unfinished run: go on with `enroll-batch resume {shlex.quote(str(found.folder))}`, "
         "or add --again to start over"
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import yaml
@@ -206,5 +208,39 @@ def test_a_run_that_is_being_run_again_is_not_run_again_beside_that(desk: Desk, 
     assert said.code == 3
     assert f"`enroll-batch resume {second.folder / 'run'}`" in said.err
     assert desk("resume", second.folder / "run", "--yes").code == 0
-    assert desk("rerun", "run", "--yes", "--run-dir", second.folder / "third").code == 0
+    assert desk("rerun", "run", "--yes", "--again", "--run-dir", second.folder / "third").code == 0
     assert api.calls["enroll"] == 6 + 2 + 2
+
+
+def test_a_run_that_was_run_again_is_not_run_again_without_a_word(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    api.inject(2, ["error_461"] * 3)
+    assert desk.run(api, customers([1, 2]), campaign={"cycles": ["PERIOD_G_29463_1"]}).code == 4
+    assert desk("rerun", "run", "--yes", "--run-dir", "second").code == 0
+    said = desk("rerun", "run", "--yes", "--run-dir", "third")
+    assert said.code == 3
+    assert f"was run again before, by {desk.folder / 'second'}" in said.err
+    assert not (desk.folder / "third").exists()
+    assert desk("rerun", "run", "--yes", "--run-dir", "third", "--again").code == 0
+    assert api.calls["enroll"] == 1 + 3 + 1 + 1
+
+
+def test_a_rerun_is_named_after_the_upload_and_its_own_time(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    api.inject(2, ["error_461"] * 6)
+    config = desk.config(api, campaign={"cycles": ["PERIOD_G_29463_1"]})
+    desk("run", desk.upload(customers([2]), "may.csv"), "-c", config, "--yes")
+    (first,) = (desk.folder / "reports").iterdir()
+    desk("rerun", first, "--yes")
+    (second,) = set((desk.folder / "reports").iterdir()) - {first}
+    assert re.fullmatch(r"\d{8}T\d{6}Z-may-again", second.name)
+    desk("rerun", second, "--yes")
+    (third,) = set((desk.folder / "reports").iterdir()) - {first, second}
+    assert re.fullmatch(r"\d{8}T\d{6}Z-may-again(-2)?", third.name)
+
+
+def test_nothing_to_run_again_is_json_too(desk: Desk, sandbox: Factory) -> None:
+    desk.run(sandbox(preload=False), customers([1]), campaign={"cycles": ["PERIOD_G_29463_1"]})
+    said = desk("rerun", "run", "--yes", "--json")
+    assert said.code == 0
+    assert json.loads(said.out) == {"rerun_of": "run", "requests": {"unique": 0}, "exit_code": 0}
