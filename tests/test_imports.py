@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "batch"
 STEPS = frozenset({"intake", "ledger", "capillary", "sending", "report"})
-EDGES = frozenset({"nightly", "config"})
+EDGES = frozenset({"nightly", "config", "storage"})
 PURE = (
     "model",
     "errors",
@@ -21,6 +21,7 @@ PURE = (
     "capillary.codes",
     "capillary.advice",
     "capillary.standing",
+    "capillary.limits",
     "sending.pacing",
     "sending.guards",
     "sending.adaptive",
@@ -28,6 +29,8 @@ PURE = (
     "sending.quarantine",
     "sending.lanes",
     "sending.slots",
+    "sending.selection",
+    "sending.window",
     "report.reconcile",
     "sandbox.switches",
 )
@@ -38,6 +41,7 @@ IMPURE = frozenset(
 )
 IMPURE_CALLS = frozenset({"open", "input", "print", "now", "utcnow", "today"})
 SLOW = frozenset({"pandas", "numpy", "httpx", "aiohttp", "xlsxwriter", "jinja2", "python_calamine", "pydantic", "yaml"})
+SLOW |= {"botocore", "asyncssh"}
 
 
 def modules() -> dict[str, Path]:
@@ -86,7 +90,7 @@ def _may_know(name: str, here: str, there: str, ours: set[str]) -> bool:
     if here in {"model", "errors", ""}:
         return False
     if here in STEPS | EDGES:
-        return there in {"model", "errors"}
+        return there in {"model", "errors"} or (here, there) == ("nightly", "storage")
     if here == "commands" and there in STEPS:
         return len(ours & STEPS) == 1  # only run joins rooms of different steps
     return here in {"run", "commands"}
@@ -145,6 +149,7 @@ def test_a_pure_room_does_no_io_and_never_asks_the_time(pure: str) -> None:
         ("commands.sandbox", "from batch.sandbox.server import serve", []),
         ("commands.run", "from batch.sandbox.server import serve", ["sandbox"]),
         ("sandbox.server", "from batch.errors import UsageError\nfrom batch.model import Action", ["model"]),
+        ("storage.s3", "from batch.storage.paths import RemotePath\nfrom batch.config import Settings", ["config"]),
         ("config.keys", "from batch.model import Action\nfrom batch.intake.headers import COLUMNS", ["intake"]),
         ("model.records", "from batch.model.lists import Outcome\nfrom batch.errors import UsageError", ["errors"]),
         ("errors", "from batch.model import Outcome", ["model"]),
