@@ -523,8 +523,6 @@ class TestNotYet:
     @pytest.mark.parametrize(
         ("typed", "key"),
         [
-            ("campaign: {on_cascade: skip}", "campaign.on_cascade"),
-            ("campaign: {on_cascade: stop}", "campaign.on_cascade"),
             ("ledger: postgresql://host/db", "ledger"),
         ],
     )

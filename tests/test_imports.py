@@ -17,6 +17,8 @@ PURE = (
     "model",
     "errors",
     "intake.cells",
+    "intake.identifiers",
+    "intake.mobiles",
     "intake.plan",
     "capillary.codes",
     "capillary.advice",
@@ -41,7 +43,7 @@ IMPURE = frozenset(
 )
 IMPURE_CALLS = frozenset({"open", "input", "print", "now", "utcnow", "today"})
 SLOW = frozenset({"pandas", "numpy", "httpx", "aiohttp", "xlsxwriter", "jinja2", "python_calamine", "pydantic", "yaml"})
-SLOW |= {"botocore", "asyncssh"}
+SLOW |= {"botocore", "asyncssh", "phonenumbers"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """Show how sending goes: a bar for a person, a line every 30 seconds for a log.
 
 What is shown is what the pool knows: how much is settled and how it ended, how fast requests start and how fast they
-may, how long the rest takes at the rate of the last minute, and what everybody waits for.
+may, and what everybody waits for. The time left is that of the rest at the rate at which requests are settled now;
+where that cannot be known, at the start and during and just after a hold, at the rate that is allowed.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ BAR_EVERY_S = 0.25
 WINDOW_S = 60.0
 """Rates are those of the last minute, or of the last `ENOUGH` attempts where they were faster."""
 ENOUGH = 50
+KNOWN_AFTER_S = 10.0
+"""A rate is not judged sooner, unless by `ENOUGH` attempts."""
 WIDTH = 80
-_BAR = 14
+_BAR = 11
 """Columns for the percentage and the shortest bar."""
 _WORTH_SAYING_S = 0.3
 """A shorter hold is over before it is read."""
@@ -101,17 +104,23 @@ class Pulse:
         self._total = total
         self._looks: deque[tuple[float, int, int]] = deque()
         """When, attempts, settled."""
+        self._pace = 0.0
+        """Requests settled in a second, when that was last known."""
 
     def feel(self, pool: Pool, now_s: float, why_held: str) -> Moment:
         """Return how sending goes at `now_s`, a time of a clock that only goes forward."""
         settled, outcomes = pool.settled.total(), pool.settled
+        if pool.held_s >= _WORTH_SAYING_S:
+            self._looks.clear()  # what a hold does to the rate is over when it ends
         self._looks.append((now_s, pool.attempts, settled))
         while len(self._looks) > 2 and self._is_past(self._looks[1], now_s, pool.attempts):
             self._looks.popleft()
         then, attempts_then, settled_then = self._looks[0]
         passed = now_s - then
-        settling = (settled - settled_then) / passed if passed else 0.0
-        pace = settling or (pool.per_s or 0.0)
+        is_known = passed >= KNOWN_AFTER_S or (passed > 0 and pool.attempts - attempts_then >= ENOUGH)
+        if is_known and settled > settled_then:
+            self._pace = (settled - settled_then) / passed
+        pace = self._pace if is_known or pool.per_s is None else self._allowed_pace(pool, settled)
         return Moment(
             settled=settled,
             total=self._total,
@@ -123,6 +132,12 @@ class Pulse:
             held_s=pool.held_s,
             why_held=why_held,
         )
+
+    @staticmethod
+    def _allowed_pace(pool: Pool, settled: int) -> float:
+        """Return how many requests are settled in a second at the allowed rate, with as many attempts as so far."""
+        share = settled / pool.attempts if pool.attempts >= ENOUGH else 1.0
+        return (pool.per_s or 0.0) * share
 
     @staticmethod
     def _is_past(look: tuple[float, int, int], now_s: float, attempts: int) -> bool:
@@ -200,16 +215,23 @@ async def show_progress(pool: Pool, total: int) -> None:
 
 
 def progress_text(moment: Moment, width: int) -> str:
-    """Return how sending goes in at most `width` columns; what matters least is shortened, then left out."""
+    """Return how sending goes in at most `width` columns; what matters least is shortened, then left out.
+
+    Outcomes go last but for the count and the time left; before them why nothing starts, and how fast it might.
+    """
     exact = "{:,}".format
-    speed = _speed(moment)
+    speed, brief = _speed(moment), _speed(moment, is_brief=True)
     left = "" if moment.left_s is None or moment.settled == moment.total else f"{_time(moment.left_s)} left"
+    count = f"{_short(moment.settled)}/{_short(moment.total)}"
     candidates = (
         [f"{exact(moment.settled)}/{exact(moment.total)}", speed, left, _outcomes(moment, exact, "invalid user")],
-        [f"{_short(moment.settled)}/{_short(moment.total)}", speed, left, _outcomes(moment, _short, "invalid user")],
-        [f"{_short(moment.settled)}/{_short(moment.total)}", speed, left, _outcomes(moment, _short, "invalid")],
-        [f"{_short(moment.settled)}/{_short(moment.total)}", speed, left],
-        [f"{_short(moment.settled)}/{_short(moment.total)}", left],
+        [count, speed, left, _outcomes(moment, _short, "invalid user")],
+        [count, speed, left, _outcomes(moment, _short, "invalid")],
+        [count, speed if moment.held_s else brief, "" if moment.held_s else left, _outcomes(moment, _short, "invalid")],
+        [count, brief, left, _outcomes(moment, _short, "invalid")],
+        [count, brief, _outcomes(moment, _short, "invalid")],
+        [count, speed, left],
+        [count, left],
     )
     texts = [", ".join(filter(None, parts)) for parts in candidates]
     return next((text for text in texts if len(text) <= width), texts[-1][: max(0, width)])
@@ -226,17 +248,17 @@ def _outcomes(moment: Moment, say: Callable[[int], str], invalid: str) -> str:
     return f"ok {say(moment.ok)}, {invalid} {say(moment.invalid_user)}, other {say(moment.other)}"
 
 
-def _speed(moment: Moment) -> str:
-    """Say how fast requests start and how fast they may, or for how long nothing may start, and why."""
+def _speed(moment: Moment, *, is_brief: bool = False) -> str:
+    """Say how fast requests start and how fast they may, or for how long nothing may start, and why; or half of it."""
     if moment.held_s >= _WORTH_SAYING_S:
-        why = f" ({moment.why_held})" if moment.why_held else ""
+        why = f" ({moment.why_held})" if moment.why_held and not is_brief else ""
         held_s = math.ceil(moment.held_s)
         return f"held {f'{held_s} s' if held_s < 600 else _time(held_s)}{why}"
     if moment.rate is None:
         return ""
     fastest = moment.allowed if moment.allowed is not None else moment.rate
     scale, unit = (60.0, "min") if fastest < 2 else (1.0, "s")
-    of = "" if moment.allowed is None else f" of {moment.allowed * scale:.3g}"
+    of = "" if moment.allowed is None or is_brief else f" of {moment.allowed * scale:.3g}"
     return f"{moment.rate * scale:.3g}{of}/{unit}"
 
 

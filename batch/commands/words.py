@@ -66,7 +66,20 @@ def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
     if found.first_requests:
         lines += ["", "First requests:", *(_clip(f"  {_request(each)}") for each in found.first_requests)]
     needed = " ".join([_time_needed(found.open_count, rate), *found.hours])
-    return [*lines, "", *textwrap.wrap(needed, WIDTH)]
+    return [*lines, "", *textwrap.wrap(needed, WIDTH), *_cascade_lines(found, rate)]
+
+
+def _cascade_lines(found: Preview, rate: Rate | None) -> list[str]:
+    """Say what the first cycles alone would save, because the API's pages disagree about what later ones need."""
+    if not found.later_cycle_count:
+        return []
+    seconds = found.later_cycle_count * rate.window_ns / rate.max_starts / 1e9 if rate else 0
+    lasting = f" ({duration(seconds)})" if rate else ""
+    text = (
+        f"Where enrolling into a cycle enrolls into the later ones too, {found.later_cycle_count:,} of these calls"
+        f"{lasting} are needless: campaign.expand: first leaves them out, and on_cascade: skip finds out while sending."
+    )
+    return ["", *textwrap.wrap(text, WIDTH)]
 
 
 def _request(request: EnrollmentRequest) -> str:

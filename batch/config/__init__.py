@@ -51,7 +51,6 @@ __all__ = [
 ]
 
 _NOT_YET: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "campaign.on_cascade": (lambda on_cascade: on_cascade != "report", "write report"),
     "ledger": (lambda ledger: ledger != "sqlite", "write sqlite"),
 }
 """What a config may say and this version does not do: when it is asked for, and what to write instead."""

@@ -198,7 +198,9 @@ class CampaignSettings(Section):
     initial_balance: Natural | None = _key(None, "the balance to start with; `null` resumes the old one, 0 wipes it")
     reset_streak_status: YesOrNo = _key("false", "whether a streak begins anew on re-enroll")
     on_cascade: Literal["report", "skip", "stop"] = _key(
-        "report", "when enrolling into a cycle enrolls into the later ones: `report`; `skip` and `stop` are for later"
+        "report",
+        "when enrolling into a cycle is found to enroll into the later ones: `report` it, `skip` the later ones (but "
+        "for a sample, and for rows with a balance), or `stop`",
     )
 
     @property

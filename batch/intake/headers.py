@@ -28,7 +28,10 @@ COLUMNS = (
 """The columns that this version reads, in the order of the template."""
 
 LOOKED_UP = ("mobile", "email", "external_id")
-"""Columns that name a customer in another way than by id. Source: the vendor's customer look-up."""
+"""Columns that name a customer in another way than by id, in the order in which they are looked at in a row.
+
+Source: docs.capillarytech.com/reference/get-customer-id; the order is our choice.
+"""
 
 REPORT_MARKS = ("request_id", "outcome")
 """The two columns by which one of our own reports is known."""
@@ -47,6 +50,9 @@ def header_key(header: str) -> str:
     return _DROPPED.sub("", header.casefold())
 
 
+REJECTED_MARKS = ("source_file", "source_sheet", "source_row", "column", "value", "problem", "hint", "duplicate_of_row")
+"""The columns with which our rejected_rows.csv begins; the upload's own follow."""
+
 OWN_REPORT = 1_000
 """What `known_names` returns for the header of one of our reports, whatever else stands in it."""
 
@@ -56,7 +62,8 @@ def known_names(headers: Sequence[str], renamed: Iterable[str] = ()) -> int:
 
     A row that does not name the customer is no header: 0.
     """
-    if is_own_report([header.strip(BLANKS) for header in headers]):
+    texts = [header.strip(BLANKS) for header in headers]
+    if is_own_report(texts) or is_rejected_rows(texts):
         return OWN_REPORT
     also = {header_key(name) for name in renamed}
     keys = {header_key(header) for header in headers}
@@ -71,9 +78,23 @@ def named_columns(headers: Sequence[str], renamed: Iterable[str] = ()) -> list[i
     return [index for index, header in enumerate(headers) if header_key(header) in known]
 
 
+def customer_columns(headers: Sequence[str], renamed: Iterable[str] = ()) -> list[int]:
+    """Return the places of the headers that can name the customer; the config does not say which of its names does."""
+    known = {name.replace("_", "") for name in ("customer_id", *LOOKED_UP)} | {header_key(name) for name in renamed}
+    return [index for index, header in enumerate(headers) if header_key(header) in known]
+
+
 def is_own_report(headers: Sequence[str]) -> bool:
     """Tell whether these are the columns of an outcome file of ours."""
     return all(mark in headers for mark in REPORT_MARKS)
+
+
+_REJECTED_KEYS = frozenset(map(header_key, REJECTED_MARKS))
+
+
+def is_rejected_rows(headers: Sequence[str]) -> bool:
+    """Tell whether these are the columns of our rejected_rows.csv: the rows of an upload as they came, to be mended."""
+    return tuple(headers[: len(REJECTED_MARKS)]) == REJECTED_MARKS
 
 
 def match_columns(headers: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
@@ -82,7 +103,8 @@ def match_columns(headers: Sequence[str], renamed: Mapping[str, str]) -> dict[st
     `renamed` is the config's `input.columns` (our name: the file's header); it wins over a header that merely
     looks like ours. One of our own reports has exactly our names, and `renamed` does not apply to it.
 
-    Returns our name -> index into `headers`, for the columns that are there.
+    Returns our name -> index into `headers`, for the columns that are there. Those that name a customer in another
+    way than by id are left out where there is a customer_id, but for our reports, which name some so and some so.
 
     Raises:
         InputRefused: no customer column, two columns for one name, a header of the config that is not in the file,
@@ -90,15 +112,41 @@ def match_columns(headers: Sequence[str], renamed: Mapping[str, str]) -> dict[st
 
     """
     if is_own_report(headers):
-        wanted = (*COLUMNS, "request_id")
-        roles = {name: _only(name, [i for i, h in enumerate(headers) if h == name], headers) for name in wanted}
+        places = {
+            name: [i for i, h in enumerate(headers) if h == name] for name in (*COLUMNS, *LOOKED_UP, "request_id")
+        }
+        # Of the upload's own columns several may be called so, where customer_id named its customers.
+        roles = {name: _only(name, at, headers) for name, at in places.items() if name not in LOOKED_UP or len(at) == 1}
     else:
+        if is_rejected_rows(headers):  # where a column of ours has the name, the upload's own got a prefix
+            renamed = {n: f"input_{h}" if header_key(h) in _REJECTED_KEYS else h for n, h in renamed.items()}
         roles = {name: _find(name, headers, renamed) for name in COLUMNS}
+        if roles["customer_id"] is None:
+            roles |= {name: _find(name, headers, renamed) for name in LOOKED_UP}
     found = {name: index for name, index in roles.items() if index is not None}
-    if "customer_id" not in found:
+    if not found.keys() & {"customer_id", *LOOKED_UP}:
         raise InputRefused(_without_customer(headers))
     _refuse_slips(headers, found)
     return found
+
+
+_ALSO_CALLED = {
+    "period_name": ("cycle", "period"),
+    "initial_balance": ("balance",),
+    "reset_streak_status": ("reset",),
+    "org_id": ("organisation", "organization"),
+}
+"""Words in headers that people choose for a column of ours."""
+
+
+def likely_columns(headers: Sequence[str], roles: Mapping[str, int]) -> list[str]:
+    """Return a remark about each column that is not read although its header sounds like one of ours."""
+    return [
+        f"the column {quoted(header)} is not read; if it is {name}, say so in input.columns"
+        for index, header in enumerate(headers)
+        for name, words in _ALSO_CALLED.items()
+        if index not in roles.values() and name not in roles and any(word in header_key(header) for word in words)
+    ]
 
 
 def _find(name: str, headers: Sequence[str], renamed: Mapping[str, str]) -> int | None:
@@ -130,16 +178,9 @@ def _only(name: str, places: Sequence[int], headers: Sequence[str]) -> int | Non
 
 
 def _without_customer(headers: Sequence[str]) -> str:
-    keys = {header_key(header) for header in headers}
-    for name in LOOKED_UP:
-        if name.replace("_", "") in keys:
-            return (
-                f"the file names its customers by {name}; looking customers up is not supported by this version: "
-                "add a column customer_id"
-            )
     return (
-        f"no column customer_id; the columns are {_listed(headers)}: rename one, or say in input.columns "
-        "which one holds the customer ids"
+        f"no column customer_id, {', '.join(LOOKED_UP[:-1])} or {LOOKED_UP[-1]}; the columns are {_listed(headers)}: "
+        "rename one, or say in input.columns which one names the customers"
     )
 
 

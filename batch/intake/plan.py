@@ -13,7 +13,8 @@ from batch.errors import InputRefused
 from batch.intake import cells as read
 from batch.intake.cells import Fault
 from batch.intake.headers import is_own_report, match_columns
-from batch.intake.raw_cells import BLANKS, cell_text, is_blank_cell, quoted
+from batch.intake.identifiers import Customers
+from batch.intake.raw_cells import BLANKS, cell_text, counted, is_blank_cell, quoted
 from batch.model import (
     Action,
     Cell,
@@ -50,6 +51,8 @@ class PlanRules:
     initial_balance: int | None
     reset_streak_status: bool
     period_separator: str | None
+    country_code: str | None = None
+    """Of mobile numbers without one."""
 
 
 class RowPlan(NamedTuple):
@@ -127,7 +130,7 @@ class Planner:
         self._own_report = is_own_report(columns)
         self._is_streak = rules.kind is Kind.STREAK
         self._refuse_what_is_missing()
-        self._customer = roles["customer_id"]
+        self._customers = Customers(columns, roles, rules.country_code)
         self._action = self._column("action", read.read_action)
         self._org = self._column("org_id", self._read_org)
         self._target_group = self._column("target_group_id", read.read_id)
@@ -136,7 +139,7 @@ class Planner:
         self._balance = self._column("initial_balance", read.read_balance)
         self._reset = self._column("reset_streak_status", read.read_yes_no)
         self._cycles = (rules.cycles or ())[: 1 if rules.expand == "first" else None]
-        self._left_out = {action: self._what_does_not_apply(action) for action in Action}
+        self._left_out = [self._what_does_not_apply(action) for action in (Action.ENROLL, Action.UNENROLL)]
         self._scopes: dict[tuple[Action, int | None, int, int], Scope] = {}
         self._only_scope = None
         if not {"action", "org_id", "target_group_id", "target_id"} & roles.keys():
@@ -150,23 +153,20 @@ class Planner:
                 return RowPlan((), (problem,), ())
             cells = (*cells, *(None,) * (self._width - len(cells)))
         problems: list[RowProblem] = []
-        customer: Any = read.read_id(cells[self._customer])
-        if type(customer) is Fault:
-            cell = cells[self._customer]
-            problems.append(RowProblem(self._columns[self._customer], cell_text(cell), customer.problem, customer.hint))
+        customer = self._customers.take(cells, problems)
         scope = self._only_scope or self._scope(cells, problems)
         requests = self._requests(cells, customer, scope, problems) if scope else ()
         if self._own_report and not problems:
             requests = self._as_reported(cells, requests, problems)
         if problems or scope is None:
             return RowPlan((), tuple(problems), ())
-        columns, notes = self._left_out[scope.action]
+        columns, notes = self._left_out[scope.action is _UNENROLL]
         if columns:
             notes = tuple(note for index, holds_value, note in columns if holds_value(cells[index])) + notes
         return RowPlan(requests, (), notes)
 
     def _requests(
-        self, cells: Sequence[Cell], customer: int, scope: Scope, problems: list[RowProblem]
+        self, cells: Sequence[Cell], customer: int | str, scope: Scope, problems: list[RowProblem]
     ) -> tuple[EnrollmentRequest, ...]:
         """Read the columns that apply to this action and kind, and expand the row over its cycles."""
         if scope.action is _UNENROLL:
@@ -237,12 +237,13 @@ class Planner:
         width = self._width
         extra = [cell_text(cell) for cell in cells[width:] if not is_blank_cell(cell)]
         if extra:
-            hint = f"the row has {len(cells)} cells, the header {width}; put a cell that holds the delimiter in quotes"
+            found = f"the row has {counted(len(cells), 'cell')}, the header {width}"
+            hint = f"{found}; put a cell that holds the delimiter in quotes"
             return RowProblem("", ", ".join(extra), Problem.ROW_SHAPE, hint)
         missing = [name for name, index in self._roles.items() if index >= len(cells)]
         if not missing:
             return None
-        hint = f"the row ends after {len(cells)} of {width} cells, before {missing[0]}; complete it"
+        hint = f"the row ends after {len(cells)} of {counted(width, 'cell')}, before {missing[0]}; complete it"
         return RowProblem(self._columns[self._roles[missing[0]]], "", Problem.ROW_SHAPE, hint)
 
     def _as_reported(
@@ -257,7 +258,9 @@ class Planner:
         written = cell_text(cells[index]).strip(BLANKS)
         if not written:
             return requests
-        if written not in {request_id(request) for request in requests}:
+        if written not in map(request_id, requests):
+            requests = _unguarded(requests)  # a report that a spreadsheet program has saved as a workbook
+        if written not in map(request_id, requests):
             problems.append(RowProblem(self._columns[index], written, Problem.AMBIGUOUS, _CHANGED_ROW))
         if cell_text(cells[self._columns.index("outcome")]).strip(BLANKS) == Outcome.IN_DOUBT:
             return tuple(replace(request, doubtful=True) for request in requests)
@@ -297,6 +300,11 @@ class Planner:
         every_row_enrolls = "action" not in roles and rules.action is Action.ENROLL
         if rules.kind is Kind.MILESTONE and every_row_enrolls and "period_name" not in roles and not rules.cycles:
             raise InputRefused(_NO_CYCLE)
+
+
+def _unguarded(requests: Sequence[EnrollmentRequest]) -> tuple[EnrollmentRequest, ...]:
+    """Return the requests without the apostrophe that our CSV writer puts before dangerous names."""
+    return tuple(replace(each, period=each.period.removeprefix("'")) if each.period else each for each in requests)
 
 
 _NO_CYCLE = "neither a column period_name nor campaign.cycles names a cycle; give one of them"

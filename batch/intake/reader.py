@@ -26,6 +26,7 @@ from batch.intake.headers import (
     customer_columns,
     header_key,
     is_own_report,
+    is_rejected_rows,
     known_names,
     named_columns,
 )
@@ -82,7 +83,7 @@ class Table:
         not_read = (f"what stands above the header in row {header.row} is not read",) if above else ()
         self.remarks = (*grid.remarks, *not_read)
         self.is_own_report = is_own_report(columns)
-        self._is_guarded = self.is_own_report and grid.width is None
+        self._is_guarded = (self.is_own_report or is_rejected_rows(columns)) and grid.width is None
         self.columns = tuple(map(_unguarded, columns) if self._is_guarded else columns)
         self._header_texts = frozenset(column for column in columns if column and not column.isdigit())
         self._named = named_columns(columns, header_names)
@@ -209,8 +210,9 @@ def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
         return header
     if best is None or not likeness[best.row]:
         raise InputRefused(
-            f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id; add a header "
-            "row, name its customer column in input.columns, or say in input.header_row where it is"
+            f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id, mobile, email "
+            "or external_id; add a header row, name its customer column in input.columns, or say in input.header_row "
+            "where it is"
         )
     _refuse_rows_above(where, [row for row in top if row.row < best.row], best, likeness, rules)
     return best

@@ -125,7 +125,10 @@ class PlanWriter:
             _settle_contradictions(connection)
             _settle_who_was_not_found(connection)
             _cut_chunks(connection)
-            connection.execute("UPDATE run SET state = ?", (State.PLANNED.value,))
+            connection.execute(
+                "UPDATE run SET state = ?, stop_reason = NULL, stop_text = NULL, exit_code = NULL",
+                (State.PLANNED.value,),
+            )
         return plan_totals(self._ledger)
 
     def _scope_no(self, scope: Scope) -> int:

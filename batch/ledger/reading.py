@@ -17,7 +17,7 @@ from batch.ledger import timeline
 from batch.ledger.gaps import GAPS
 from batch.ledger.looking import check_version, connect_to_read, require_ledger
 from batch.ledger.schema import SENDING_NS
-from batch.ledger.standing import STANDING, SUPERSEDED, TOLD, UNSETTLED
+from batch.ledger.standing import COVERED, STANDING, SUPERSEDED, TOLD, UNSETTLED
 from batch.model import (
     Action,
     Activity,
@@ -103,7 +103,7 @@ _COUNTS = {
 # From the outcomes themselves, not by way of the requests: so an outcome without a request shows.
 _OUTCOMES = """
 SELECT coalesce(v.outcome, o.outcome), count(*) FROM outcome o
-    LEFT JOIN told v ON v.request_no = o.request_no AND o.outcome = 'in_doubt' WHERE NOT EXISTS (
+    LEFT JOIN told v ON v.request_no = o.request_no AND v.instead_of = o.outcome WHERE NOT EXISTS (
     SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence) GROUP BY 1
 UNION ALL SELECT outcome, count(*) FROM unsettled GROUP BY 1
 """
@@ -138,7 +138,7 @@ class LedgerReader:
                 # On disk, because a run of many millions of open requests must not fill the memory.
                 self._connection.executescript(
                     "PRAGMA temp_store = FILE; PRAGMA query_only = OFF; BEGIN;"
-                    f"{SUPERSEDED} {UNSETTLED} {TOLD} PRAGMA query_only = ON;"
+                    f"{SUPERSEDED} {UNSETTLED} {TOLD} {COVERED} PRAGMA query_only = ON;"
                 )
         except BaseException:
             self._connection.close()

@@ -26,7 +26,7 @@ SELECT ({at} - {origin}) / {width} AS place, coalesce(v.outcome, o.outcome), cou
     count(*) FILTER (WHERE o.attempt > 0 AND o.http_status IN (429, 503)),
     count(*) FILTER (WHERE NOT EXISTS (
         SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence))
-FROM outcome o LEFT JOIN told v ON v.request_no = o.request_no AND o.outcome = 'in_doubt'
+FROM outcome o LEFT JOIN told v ON v.request_no = o.request_no AND v.instead_of = o.outcome
 GROUP BY 1, 2 ORDER BY 1, 2
 """
 _UNSETTLED = """

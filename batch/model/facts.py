@@ -64,6 +64,8 @@ class RunFacts:
     finished_at: int | None
     sending_ns: int
     """Time spent sending, over all invocations; pauses between them are not in it."""
+    overrides: str = "{}"
+    """What the command line said instead of the config: a JSON object of options."""
 
 
 @dataclass(frozen=True, slots=True)

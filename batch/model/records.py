@@ -52,6 +52,12 @@ class Scope:
     target_group_id: int
     target_id: int
 
+    @property
+    def title(self) -> str:
+        """The target in words for people: the same for each action."""
+        org = f" of org {self.org_id}" if self.org_id is not None else ""
+        return f"target {self.target_id} of group {self.target_group_id}{org}"
+
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequest:

@@ -5,18 +5,26 @@ Joins intake (steps of one row) and the ledger. A file that cannot be read exact
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused, UsageError
+from batch.errors import AccessRefused, ApiSilent, ConfigError, InputRefused, UsageError
+from batch.intake.headers import likely_columns
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
 from batch.intake.reader import ReadRules, Table, open_tables
+from batch.ledger.cascade import later_cycle_count
+from batch.ledger.look_ups import LookUpLedger
 from batch.ledger.planning import PlanTotals, PlanWriter, first_requests, plan_totals
 from batch.model import Action, EnrollmentRequest, Kind
+from batch.run.earlier import refuse_if_sent_before
+from batch.run.hours import hours_lines
+from batch.run.inputs import COPIES, HandedOver, InputFile, Source, fingerprint, gather, remove_copies
+from batch.run.looking_up import QUIETLY, Asking, look_up, resolved
+from batch.run.online import CyclesOfRun
+from batch.storage.paths import read_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,55 +38,106 @@ class Preview:
     """What a person wants to see before anything is sent."""
 
     totals: PlanTotals
-    unenrolls: int
+    open_count: int
+    """Requests without an outcome; fewer than planned where a run goes on."""
+    open_unenrolls: int
     first_requests: tuple[EnrollmentRequest, ...]
     remarks: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[tuple[str, int], ...]
     """Row problems by kind, with how many rows or requests each."""
+    hours: tuple[str, ...]
+    """Whether the work fits into the hours in which requests may start, and when it ends; nothing where any will do."""
+    later_cycle_count: int = 0
+    """Open requests to enroll that follow another cycle of the same customer and target."""
 
 
-def plan(run: OpenRun, inputs: Sequence[Path]) -> PlanTotals:
-    """Read, check and expand the inputs into the ledger; nothing is sent.
+def plan(
+    run: OpenRun, inputs: Sequence[Source], *, again: bool = True, online: bool = True, asking: Asking = QUIETLY
+) -> PlanTotals:
+    """Read, check and expand the inputs into the ledger, and look up customers without an id; nothing is sent.
+
+    `again`: also files that another run has begun to send for the same campaign. `online`: the API may be asked.
 
     Raises:
-        InputRefused: a file cannot be read exactly; the folder of the run is removed again.
+        InputRefused: a file cannot be read exactly, or was sent before.
+        ConfigError, ApiSilent, AccessRefused: the config's cycles cannot be learned from the API, or customers would
+            have to be looked up. After each of these the folder of the run is removed again.
+        LookUpsStopped: the run is kept, and `plan_again` goes on with the look-ups.
     """
+    if (run.folder / COPIES).exists() and not all(isinstance(source, Path) for source in inputs):
+        run.discard()
+        raise UsageError(f"{run.folder} holds something named {COPIES} already; choose another --run-dir")
     try:
-        return _plan(run, [(path, _fingerprint(path)) for path in inputs])
-    except InputRefused:
+        files = gather(run.folder, inputs)
+        if not again:
+            refuse_if_sent_before(run, files)
+        return _plan(run, files, online=online, asking=asking)
+    except (InputRefused, ConfigError, ApiSilent, AccessRefused):
+        remove_copies(run.folder, inputs)
         run.discard()
         raise
 
 
-def plan_again(run: OpenRun) -> PlanTotals:
-    """Plan a run anew that died while planning, from the same files as it began with.
+def plan_again(run: OpenRun, asking: Asking = QUIETLY) -> PlanTotals:
+    """Plan a run anew that died or stopped while planning, from the same files as it began with.
 
     Raises:
+        LookUpsStopped: the run is kept as it is, with what was found.
         InputRefused: a file is gone, or is not what it was; the run is left as it is.
         UsageError: the run does not come from files.
     """
-    ((text,),) = run.ledger.read("SELECT inputs FROM run")
+    ((text, command),) = run.ledger.read("SELECT inputs, command FROM run")
     inputs: list[tuple[str, str | None]] = json.loads(text)
     if not inputs:
         raise UsageError(f"{run.folder}: this run died while planning, before anything was sent; begin it anew")
-    found = [(Path(path), _fingerprint(Path(path))) for path, _ in inputs]
-    for (path, (_, sha256)), (_, kept) in zip(found, inputs, strict=True):
-        if kept not in {None, sha256}:
-            raise InputRefused(f"{path}: has changed since this run began to read it; nothing was sent; run it anew")
-    return _plan(run, found)
+    kept = [sha256 for _, sha256 in inputs]
+    files = gather(run.folder, [_kept_source(run, path, sha256) for path, sha256 in inputs], kept)
+    for file, sha256 in zip(files, kept, strict=True):
+        if sha256 not in {None, file.sha256}:
+            raise InputRefused(
+                f"{file.shown}: has changed since this run began to read it; nothing was sent; run it anew"
+            )
+    if command == "run" and None in kept:  # it died before it could look
+        refuse_if_sent_before(run, files)
+    return _plan(run, files, asking=asking)
 
 
-def _plan(run: OpenRun, inputs: Sequence[tuple[Path, tuple[int, str]]]) -> PlanTotals:
-    """Plan files whose fingerprints are known; these are kept before the first row is read."""
-    digests = [(str(path.absolute()), sha256) for path, (_, sha256) in inputs]
-    run.ledger.update_run(inputs=json.dumps(digests))
-    writer = PlanWriter(run.ledger)
-    for path, before in inputs:
-        _plan_input(writer, run.settings, path, before)
-    totals = writer.finish()
-    refuse_org_with_v3(run)
-    return totals
+def _kept_source(run: OpenRun, path: str, sha256: str | None) -> Source:
+    """Return an input of a run that goes on: as it was named, or its copy where that was handed over and moved on."""
+    source = read_path(path)
+    copies = run.folder / COPIES
+    if isinstance(source, Path) and not source.exists() and copies.is_dir():
+        for copy in copies.iterdir():
+            if fingerprint(copy)[1] == sha256:
+                return HandedOver(path, copy.name, lambda _: None)
+    return source
+
+
+def _plan(run: OpenRun, inputs: Sequence[InputFile], *, online: bool = True, asking: Asking = QUIETLY) -> PlanTotals:
+    """Plan files whose digests are known; these are kept before the first row is read.
+
+    Customers who are named in another way than by id are planned as they are named. Where that leaves somebody to look
+    up, the plan is begun anew with what was found, because two of them may be one customer.
+    """
+    run.ledger.update_run(inputs=json.dumps([(file.shown, file.sha256) for file in inputs]))
+    cycles = CyclesOfRun(run, online=online)
+    while True:
+        writer = PlanWriter(run.ledger)
+        for file in inputs:
+            _plan_input(writer, run, file, cycles)
+        refuse_org_with_v3(run)
+        if not (_is_worth_sending(run) and look_up(run, asking, online=online)):
+            return writer.finish()
+
+
+def _is_worth_sending(run: OpenRun) -> bool:
+    """Whether a plan will not be refused for its problems anyway, so that look-ups would be for nothing."""
+    try:
+        check_problems(run, plan_totals(run.ledger))
+    except InputRefused:
+        return False
+    return True
 
 
 def refuse_org_with_v3(run: OpenRun) -> None:
@@ -90,38 +149,42 @@ def refuse_org_with_v3(run: OpenRun) -> None:
         raise InputRefused("the column org_id needs api.version v3.1; v3 knows no connected organisations")
 
 
-def _plan_input(writer: PlanWriter, settings: Settings, path: Path, before: tuple[int, str]) -> None:
-    wanted = settings.input
+def _plan_input(writer: PlanWriter, run: OpenRun, file: InputFile, cycles: CyclesOfRun) -> None:
+    wanted, look_ups = run.settings.input, LookUpLedger(run.ledger)
     rules = ReadRules(
         wanted.sheet, wanted.header_row, wanted.encoding, wanted.delimiter, tuple(wanted.columns.values())
     )
-    for table in open_tables(path, rules):
+    for table in open_tables(file.path, rules):
         with table:
-            planner, roles = _planner(settings, table)
+            planner, roles = _planner(run.settings, table, cycles)
             writer.begin_input(
-                str(path.absolute()),
-                before[1],
+                file.shown,
+                file.sha256,
                 sheet=table.sheet,
                 columns=table.columns,
                 roles=roles,
-                remarks=table.remarks,
+                remarks=(*table.remarks, *_likely(table, roles), *cycles.remarks),
             )
-            rows_read, rows_blank = _plan_rows(writer, planner, table)
+            rows_read, rows_blank = _plan_rows(writer, planner, table, look_ups)
         writer.end_input(rows_read, rows_blank)
-    if _fingerprint(path) != before:
-        raise InputRefused(f"{path}: the file changed while it was read; nothing was sent; run it again")
+    if fingerprint(file.path) != (file.modified_ns, file.sha256):
+        raise InputRefused(f"{file.shown}: the file changed while it was read; nothing was sent; run it again")
 
 
-def _planner(settings: Settings, table: Table) -> tuple[Planner, dict[str, int]]:
+def _planner(settings: Settings, table: Table, cycles: CyclesOfRun) -> tuple[Planner, dict[str, int]]:
     try:
         roles = match_columns(table.columns, {} if table.is_own_report else settings.input.columns)
-        return Planner(plan_rules(settings), table.columns, roles), roles
+        return Planner(plan_rules(settings, cycles.named(roles)), table.columns, roles), roles
     except InputRefused as refusal:
         sheet = f', sheet "{table.sheet}"' if table.sheet else ""
         raise InputRefused(f"{table.path.name}{sheet}: {refusal.text}") from refusal
 
 
-def _plan_rows(writer: PlanWriter, planner: Planner, table: Table) -> tuple[int, int]:
+def _likely(table: Table, roles: dict[str, int]) -> list[str]:
+    return [] if table.is_own_report else likely_columns(table.columns, roles)
+
+
+def _plan_rows(writer: PlanWriter, planner: Planner, table: Table, look_ups: LookUpLedger) -> tuple[int, int]:
     rows_read = rows_blank = 0
     for row in table.rows():
         rows_read += 1
@@ -129,12 +192,12 @@ def _plan_rows(writer: PlanWriter, planner: Planner, table: Table) -> tuple[int,
             rows_blank += 1
         else:
             planned = planner.plan_row(row)
-            writer.add_row(row, planned.requests, planned.problems, planned.notes)
+            writer.add_row(row, resolved(look_ups, planned.requests), planned.problems, planned.notes)
     return rows_read, rows_blank
 
 
-def plan_rules(settings: Settings) -> PlanRules:
-    """Return what the config says about expanding a row."""
+def plan_rules(settings: Settings, cycles: tuple[str, ...] | None) -> PlanRules:
+    """Return what the config says about expanding a row over `cycles`."""
     campaign = settings.campaign
     return PlanRules(
         action=Action(campaign.action),
@@ -142,23 +205,13 @@ def plan_rules(settings: Settings) -> PlanRules:
         target_group_id=campaign.target_group_id,
         target_id=campaign.target_id,
         org_id=settings.scope.org,
-        cycles=campaign.cycle_names,
+        cycles=cycles,
         expand=campaign.expand,
         initial_balance=campaign.initial_balance,
         reset_streak_status=campaign.reset_streak_status,
         period_separator=settings.input.period_separator,
+        country_code=settings.input.country_code,
     )
-
-
-def _fingerprint(path: Path) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return os.fstat(file.fileno()).st_mtime_ns, digest.hexdigest()
-    except OSError as error:
-        raise InputRefused(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def check_problems(run: OpenRun, totals: PlanTotals) -> None:
@@ -168,6 +221,10 @@ def check_problems(run: OpenRun, totals: PlanTotals) -> None:
         InputRefused: with the counts and where the problems are listed.
     """
     listed = f"they are listed in {run.folder / 'rejected_rows.csv'}"
+    if totals.rows_read == totals.rows_blank:
+        raise InputRefused(
+            "nothing stands below the header; nothing was sent: put the customers there, one in each row"
+        )
     if not totals.unique:
         raise InputRefused(f"no usable row among {totals.rows_read - totals.rows_blank}; {listed}")
     allowed = run.settings.input.max_problems
@@ -182,14 +239,21 @@ def check_problems(run: OpenRun, totals: PlanTotals) -> None:
 def preview(run: OpenRun) -> Preview:
     """Return what a plan found, as the ledger has it."""
     read = run.ledger.read
-    ((unenrolls,),) = read(
-        "SELECT count(*) FROM request JOIN scope USING (scope_no) WHERE action = 'unenroll' AND NOT contradicted"
+    ((open_count, open_unenrolls),) = read(
+        "SELECT count(*), count(*) FILTER (WHERE action = 'unenroll') FROM request r JOIN scope USING (scope_no)"
+        " WHERE NOT contradicted AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no)"
     )
     return Preview(
         totals=plan_totals(run.ledger),
-        unenrolls=unenrolls,
+        open_count=open_count,
+        open_unenrolls=open_unenrolls,
         first_requests=first_requests(run.ledger, 5),
         remarks=tuple(remark for (remarks,) in read("SELECT remarks FROM input") for remark in json.loads(remarks)),
-        notes=tuple(f"{text} ({count:,} rows)" for text, count in read("SELECT text, row_count FROM note")),
+        notes=tuple(
+            f"{text} ({count:,} row{'' if count == 1 else 's'})"
+            for text, count in read("SELECT text, row_count FROM note")
+        ),
         problems=tuple(read("SELECT problem, count(*) FROM row_problem GROUP BY problem ORDER BY 2 DESC, 1")),
+        hours=tuple(hours_lines(open_count, run.settings, run.overrides, time.time_ns())),
+        later_cycle_count=later_cycle_count(run.ledger),
     )

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from batch.capillary import advice
+from batch.capillary.advice import ADVICE
 from batch.errors import ConfigError, EnrollBatchError, RunLocked, UsageError
 from batch.ledger.earlier_runs import EarlierLedgers
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
+from batch.model import State
 from batch.report.folder import write_report
 from batch.report.masking import Mask
 from batch.report.terminal import closing_table
 from batch.run.earlier import chain_of, ledgers_in
-from batch.run.opening import KeptConfig, Overrides
+from batch.run.opening import NO_PLAN, KeptConfig, Overrides
 from batch.sending.pace_file import state_folder
 
 if TYPE_CHECKING:
@@ -49,22 +50,25 @@ def report(folder: Path) -> Accounts:
     """Write the report files of a run again, and return its accounts.
 
     Raises:
+        UsageError: there is no plan yet.
         LedgerFailed: the ledger is damaged or cannot be read; the files are left as they are.
         RunLocked: another process has been writing this report for a long time.
         EnrollBatchError: a file cannot be written.
     """
     with _alone(folder), LedgerReader(folder / LEDGER_NAME) as reader:
         reader.check_integrity()
+        run = reader.run()
+        if run.state is State.PLANNING:
+            raise UsageError(NO_PLAN.format(folder=folder))
         path, text, working_dir, kept = reader.kept_config()
         overrides = Overrides(**json.loads(kept))
         settings = _settings(KeptConfig(Path(path), text, Path(working_dir)))
         # Whoever asked for masks does not get names because a variable of the config is gone today.
         mask = Mask(_mask_key()) if settings is None or settings.report.mask_customers else None
-        run = reader.run()
         paths = _earlier_ledgers(folder, run.base_url, settings)
         with EarlierLedgers(paths, run.base_url, before=run.finished_at) as earlier:
             return write_report(
-                folder, reader, advice, set_per_s=_set_per_s(settings, overrides), mask=mask, earlier=earlier
+                folder, reader, ADVICE, set_per_s=_set_per_s(settings, overrides), mask=mask, earlier=earlier
             )
 
 
@@ -93,7 +97,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def closing_lines(folder: Path, accounts: Accounts) -> list[str]:
     """Return what a person is told at the end of a run: accounts, outcomes with advice, files, next steps."""
-    return closing_table(accounts, folder, advice.advise)
+    return closing_table(accounts, folder, ADVICE)
 
 
 def _settings(kept: KeptConfig) -> Settings | None:

@@ -19,12 +19,14 @@ from batch.capillary.client import CapillaryClient
 from batch.capillary.codes import judge
 from batch.capillary.enrolments import Enrolments
 from batch.errors import EnrollBatchError, LedgerFailed
+from batch.ledger import cascade
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
 from batch.run.driving import pace_of, run_to_its_end, speed_of
 from batch.run.hours import timetable_of
 from batch.run.run_log import RunLog
+from batch.sending.cascade import Cascades, OnCascade
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
 from batch.sending.pool import Pool
@@ -203,7 +205,7 @@ async def _send(
         recorder,
         speed=speed_of(run, pace),
         retry=_retry_rules(run.settings),
-        guards=_guards(run.settings, ledger, concurrency),
+        guards=_guards(run, ledger, concurrency),
         concurrency=concurrency,
         random=random.random,
         limit=limit,
@@ -238,7 +240,10 @@ def _retry_rules(settings: Settings) -> RetryRules:
     return RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt(retry.in_doubt))
 
 
-def _guards(settings: Settings, ledger: SendingLedger, concurrency: int) -> Guards:
+def _guards(run: OpenRun, ledger: SendingLedger, concurrency: int) -> Guards:
+    settings = run.settings
+    cascades = Cascades(OnCascade(settings.campaign.on_cascade), cascade.planned(run.ledger))
+    cascades.recall(cascade.answers(run.ledger))
     return Guards(
         refusals=RunRefusals(),
         thresholds=Thresholds(settings.guard.stop_when, settings.guard.minimum),
@@ -248,4 +253,5 @@ def _guards(settings: Settings, ledger: SendingLedger, concurrency: int) -> Guar
             failures_to_doubt=max(10, 2 * concurrency),
         ),
         quarantines=Quarantines(ledger.quarantined()),
+        cascades=cascades,
     )

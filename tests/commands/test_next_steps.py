@@ -113,3 +113,20 @@ def test_mended_rows_go_back_in_as_they_were_written(desk: Desk, sandbox: Factor
         (row,) = reader.report_rows()
     assert (row.request.customer, row.request.period, row.request.initial_balance) == (1, "-PERIOD", 5)
     assert row.cells[-1] == "=note"
+
+
+def test_a_column_of_the_upload_that_bears_a_name_of_ours_is_found_again_in_the_mended_rows(
+    desk: Desk, sandbox: Factory
+) -> None:
+    """Fails when the config's `Value` is taken for our column `value`, which holds the cell that was refused."""
+    said = desk.run(
+        sandbox(), "customer_id,Value\n1x,30\n2,40\n", campaign=ONE_CYCLE,
+        input={"columns": {"initial_balance": "Value"}},
+    )  # fmt: skip
+    (run,) = printed(said)
+    rejected = desk.folder / "run" / "rejected_rows.csv"
+    rejected.write_text(rejected.read_text("utf-8-sig").replace(",1x,30", ",1,30"), "utf-8")
+    desk(*run, "--yes", "--run-dir", desk.folder / "mended")
+    with LedgerReader(desk.folder / "mended" / "ledger.sqlite") as reader:
+        (row,) = reader.report_rows()
+    assert (row.request.customer, row.request.initial_balance) == (1, 30)

@@ -165,6 +165,34 @@ def test_a_hold_is_part_of_the_time_left() -> None:
     assert progress.Pulse(110).feel(pool, 0.0, "HTTP 429").left_s == pytest.approx(40)
 
 
+def test_the_time_left_does_not_grow_while_nothing_may_start() -> None:
+    """Fails when the rate of the time before a hold, ever slower, is taken for that of the time after it."""
+    pool, pulse = Figures(per_s=2.0), progress.Pulse(1000)
+    for second in range(100):
+        pool.attempts += 2
+        pool.settled[Outcome.ENROLLED] += 2
+        pulse.feel(pool, float(second), "")
+    left = []
+    for quarter in range(81):
+        pool.held_s = 20 - quarter / 4
+        left.append(pulse.feel(pool, 99 + quarter / 4, "HTTP 429").left_s or 0)
+    assert left == sorted(left, reverse=True)
+    assert left[0] == pytest.approx(20 + 800 / 2)
+    pool.attempts, pool.held_s = pool.attempts + 1, 0
+    assert pulse.feel(pool, 120, "").left_s == pytest.approx(800 / 2, rel=0.01)
+
+
+def test_attempts_that_settle_nothing_make_the_rest_take_longer() -> None:
+    pool, pulse = Figures(per_s=2.0), progress.Pulse(1000)
+    for second in range(101):
+        pool.attempts += 2
+        pool.settled[Outcome.ENROLLED] += 1
+        known = pulse.feel(pool, float(second), "")
+    assert known.left_s == pytest.approx(899 / 1)
+    pool.held_s = 10
+    assert pulse.feel(pool, 101.0, "HTTP 429").left_s == pytest.approx(10 + 899 / 1)
+
+
 def moment(**changed: Any) -> progress.Moment:
     usual = progress.Moment(
         settled=4213, total=10_000, ok=4100, invalid_user=80, rate=1.6, allowed=1.67, left_s=3480, held_s=0, why_held=""
@@ -205,6 +233,24 @@ def test_the_text_fits_however_large_the_run(width: int) -> None:
     text = progress.progress_text(large, width)
     assert len(text) <= width
     assert "1.23M" in text
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        (moment(), "4,213/10k, 96 of 100/min, 58m00s left, ok 4,100, invalid 80, other 33"),
+        (
+            moment(held_s=11.2, why_held="HTTP 429"),
+            "4,213/10k, held 12 s (HTTP 429), ok 4,100, invalid 80, other 33",
+        ),
+        (
+            moment(held_s=11.2, why_held="no answer within 30 s"),
+            "4,213/10k, held 12 s, 58m00s left, ok 4,100, invalid 80, other 33",
+        ),
+    ],
+)
+def test_outcomes_are_seen_beside_the_shortest_bar_of_a_narrow_terminal(now: progress.Moment, text: str) -> None:
+    assert progress.progress_text(now, WIDTH - progress._BAR) == text
 
 
 def test_events_stand_above_the_bar_and_fit_the_terminal(desk: Desk, sandbox: Factory) -> None:

@@ -254,3 +254,56 @@ def test_a_row_of_our_report_that_was_changed_is_a_problem_that_says_what_to_do(
 
 def test_a_blank_org_is_a_problem_except_in_our_reports() -> None:
     assert reported(plan("customer_id period_name org_id", "5", "A", "")) == [("org_id", Problem.MISSING)]
+
+
+def test_a_customer_may_be_named_in_another_way_than_by_id() -> None:
+    assert asked(plan("mobile", "+91 91111 11111", cycles=("A",))) == [("mobile:919111111111", "A", None, False)]
+    assert asked(plan("E-Mail", "a@b.com", cycles=("A",))) == [("email:a@b.com", "A", None, False)]
+    assert asked(plan("ExternalId", "X1", cycles=("A",))) == [("external_id:X1", "A", None, False)]
+
+
+def test_beside_a_customer_id_other_names_of_the_customer_are_not_looked_at() -> None:
+    assert asked(plan("mobile customer_id", "call me", "5", cycles=("A",))) == [(5, "A", None, False)]
+    assert reported(plan("mobile customer_id", "919111111111", "", cycles=("A",))) == [("customer_id", Problem.MISSING)]
+
+
+def test_a_national_number_gets_the_country_code_of_the_rules() -> None:
+    assert asked(plan("mobile", "09111111111", cycles=("A",), country_code="91")) == [
+        ("mobile:919111111111", "A", None, False)
+    ]
+    assert reported(plan("mobile", "09111111111", cycles=("A",))) == [("mobile", Problem.AMBIGUOUS)]
+
+
+def test_what_names_nobody_and_what_else_is_wrong_are_reported_together() -> None:
+    assert reported(plan("mobile initial_balance", "", "x", cycles=("A",))) == [
+        ("mobile", Problem.MISSING), ("initial_balance", Problem.NOT_A_WHOLE_NUMBER)
+    ]  # fmt: skip
+
+
+def test_a_report_of_ours_names_some_by_id_and_some_as_the_upload_did() -> None:
+    columns = "customer_id period_name outcome request_id mobile"
+    by_mobile = EnrollmentRequest(SCOPE, "mobile:919111111111", "A")
+    digest = request_id(by_mobile)
+    assert asked(plan(columns, "5", "A", "server_error", "", "call me")) == [(5, "A", None, False)]
+    assert asked(plan(columns, "", "A", "invalid_user", digest, "919111111111")) == [
+        ("mobile:919111111111", "A", None, False)
+    ]
+    assert reported(plan(columns, "", "A", "invalid_user", digest, "919111111112")) == [
+        ("request_id", Problem.AMBIGUOUS)
+    ]
+    assert reported(plan(columns, "", "A", "invalid_user", digest, "")) == [("customer_id", Problem.MISSING)]
+
+
+def test_several_columns_of_a_report_may_be_called_mobile_where_customers_have_ids() -> None:
+    assert asked(plan("customer_id period_name outcome request_id mobile mobile", "5", "A", "", "", "1", "2")) == [
+        (5, "A", None, False)
+    ]
+
+
+def test_two_columns_for_one_way_to_name_a_customer_are_refused() -> None:
+    with pytest.raises(InputRefused, match="2 columns could be mobile"):
+        match_columns(["Mobile", "mobile"], {})
+
+
+def test_a_column_of_the_config_may_name_the_customer_by_mobile() -> None:
+    assert match_columns(["Phone", "mobile"], {"mobile": "Phone"}) == {"mobile": 0}

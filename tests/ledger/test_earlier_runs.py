@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from batch.model import EarlierRequest
 from tests.report.ledgers import SECOND, START, LedgerOfTests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 URL = "https://eu.api.capillarytech.com"
@@ -122,16 +123,46 @@ def test_what_came_after_our_answer_was_not_earlier(tmp_path: Path) -> None:
 
 
 def test_ledgers_that_say_nothing_to_us_are_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "broken.sqlite").write_bytes(b"no ledger" * 100)
+    us = "https://us.api.capillarytech.com"
     paths = [
-        run_of(tmp_path, "other-api", "enrolled", base_url="https://us.api.capillarytech.com"),
-        run_of(tmp_path, "other-version", "enrolled", schema_version=99),
+        run_of(tmp_path, "other-api", "enrolled", base_url=us),
+        run_of(tmp_path, "other-api-and-version", "enrolled", base_url=us, schema_version=99),
         run_of(tmp_path, "only-planned", "enrolled", started_at=None),
-        tmp_path / "broken.sqlite",
-        tmp_path / "gone.sqlite",
     ]
     assert looked_up(tmp_path, paths) is None
+
+
+def damaged(folder: Path) -> Path:
+    (folder / "broken.sqlite").write_bytes(b"no ledger" * 100)
+    return folder / "broken.sqlite"
+
+
+@pytest.mark.parametrize(
+    "path_of",
+    [
+        damaged,
+        lambda folder: run_of(folder, "may", "enrolled", schema_version=99),
+        lambda folder: folder / "gone.sqlite",
+    ],
+)
+def test_a_ledger_that_cannot_be_read_may_have_had_the_answer(tmp_path: Path, path_of: Callable[[Path], Path]) -> None:
+    with EarlierLedgers([path_of(tmp_path)], URL, None) as earlier:
+        earlier.expect(1)
+        assert not earlier.is_complete
     assert not (tmp_path / "gone.sqlite").exists()
+
+
+def test_a_ledger_that_turns_out_to_be_damaged_may_have_had_the_answer(tmp_path: Path) -> None:
+    path = run_of(tmp_path, "may", "enrolled")
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE verdict")
+    connection.close()
+    run_of(tmp_path, "this", "already_enrolled", days_ago=0)
+    with LedgerReader(tmp_path / "this.sqlite") as reader, EarlierLedgers([path], URL, None) as earlier:
+        earlier.expect(1)
+        assert earlier.is_complete
+        assert earlier.find(list(reader.report_rows())) == [None]
+        assert not earlier.is_complete
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:

@@ -252,3 +252,41 @@ def test_a_broken_page_is_one_clear_line(tmp_path: Path) -> None:
         file.write(b"\xff" * size)
     with LedgerReader(ledger.path) as reader, pytest.raises(LedgerFailed, match="cannot be read"):
         list(reader.report_rows())
+
+
+def test_what_came_after_a_yes_for_an_earlier_cycle_is_known(ledger: LedgerOfTests) -> None:
+    ledger.period("C2")
+    ledger.request(1, 345651201, period_no=2)
+    ledger.request(ledger.row("7"), 7, period_no=2)
+    ledger.outcome(1, "enrolled")
+    ledger.outcome(2, "already_enrolled")
+    ledger.outcome(3, "already_enrolled", reason="confirmed_by_retry")
+    with LedgerReader(ledger.path) as reader:
+        assert reader.after_own_yes([1, 2, 3]) == {2}
+        assert reader.after_own_yes([3]) == set()
+        assert reader.count_reasons({"confirmed_by_retry", "enrolled_value_unknown"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "missing"),
+    [("", (0, 0)), ("DELETE FROM attempt WHERE attempt = 1", (1, 0)), ("DELETE FROM attempt", (2, 0)),
+     ("DELETE FROM period", (0, 1)), ("UPDATE request SET period_no = 0", (0, 0))],
+)  # fmt: skip
+def test_what_other_rows_prove_to_have_been_there_is_missed(
+    ledger: LedgerOfTests, damage: str, missing: tuple[int, int]
+) -> None:
+    ledger.attempt(1, 1, "refused", "server_error")
+    ledger.attempt(1, 2, "withdrawn", "not_sent")
+    ledger.outcome(1, "enrolled", attempt=3)
+    if damage:
+        ledger.execute(damage)
+    with LedgerReader(ledger.path) as reader:
+        tallies = reader.tallies()
+    assert (tallies.missing_attempts, tallies.nameless) == missing
+
+
+def test_an_attempt_that_a_late_worker_settled_is_not_missing(ledger: LedgerOfTests) -> None:
+    ledger.outcome(1, "enrolled", attempt=1, fence=1)
+    ledger.outcome(1, "already_enrolled", attempt=2, fence=2)
+    with LedgerReader(ledger.path) as reader:
+        assert reader.tallies().missing_attempts == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ def inbox(desk: Desk) -> Path:
     return folder
 
 
-def a_night(desk: Desk, api: RunningSandbox, inbox: Path) -> Said:
-    return desk("nightly", "-c", desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox)))
+def a_night(desk: Desk, api: RunningSandbox, inbox: Path, **groups: object) -> Said:
+    return desk("nightly", "-c", desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox), **groups))
 
 
 def test_a_night_looks_up_then_sends(desk: Desk, sandbox: Factory, inbox: Path) -> None:
@@ -54,3 +55,12 @@ def test_look_ups_that_stopped_go_on_in_the_next_night_and_the_file_follows(
     assert (api.calls["lookup"], api.calls["enroll"]) == (18, 10)
     assert (inbox / "done" / "may.csv").is_file()
     assert len(list(Path("reports").iterdir())) == 1
+
+
+def test_outside_of_its_hours_a_night_looks_nobody_up(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    opens, closes = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours) for hours in (2, 3))
+    said = a_night(desk, api, inbox, pacing={"window": f"{opens:%H:%M}-{closes:%H:%M}"})
+    assert said.code == 7
+    assert (api.calls["lookup"], api.calls["enroll"]) == (0, 0)
+    assert (inbox / "unfinished" / "may.csv").is_file()

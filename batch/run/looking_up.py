@@ -1,0 +1,228 @@
+"""While planning: customers who are named by mobile number, e-mail address or external id are looked up.
+
+Joins the ledger, the vendor's client and the pool: a look-up is sent, paced, held and tried again like a request, and
+what it brings is recorded. Each identifier is asked about once in a run; what a death left open is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from batch.capillary.client import CapillaryClient
+from batch.capillary.look_ups import LookUps, found_customer, judge_look_up
+from batch.capillary.registry import LOOK_UP_CODES
+from batch.errors import ConfigError, LookUpsStopped
+from batch.ledger.look_ups import LookedUp, LookUpLedger
+from batch.model import Action, Chunk, EnrollmentRequest, Event, Kind, OpenRequest, Scope, Speaks, StopReason, Tells
+from batch.report.reconcile import STOP_EXIT_CODES
+from batch.run.api import api_of
+from batch.run.driving import pace_of, run_to_its_end, speed_of
+from batch.run.hours import timetable_of
+from batch.run.run_log import RunLog
+from batch.sending.conclusions import Guards
+from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
+from batch.sending.pool import Pool
+from batch.sending.quarantine import Quarantines
+from batch.sending.retry import InDoubt, RetryRules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batch.model import Entries, NoAnswer, Reply, Result, Verdict
+    from batch.run.api import Api
+    from batch.run.driving import Watch
+    from batch.run.opening import OpenRun
+
+_AT_ONCE = 1_000
+_NOWHERE = Scope(Action.ENROLL, Kind.MILESTONE, None, 0, 0)
+"""A look-up stands in the pool as a request that goes nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How look-ups are told, and when they may be made.
+
+    `waits` False: the end of `pacing.window` ends them, which else wait for the next one. `say` gets lines for people
+    before the first one, `show` each event as one line.
+    """
+
+    waits: bool = True
+    watch: Watch | None = None
+    show: Callable[[str], None] | None = None
+    say: Callable[[list[str]], None] | None = None
+
+
+QUIETLY = Asking()
+
+
+def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
+    """Look up whom the plan so far names by an identifier that was not asked about yet; return whether there were any.
+
+    Raises:
+        ConfigError: the API may not be asked, or as `api_of`.
+        LookUpsStopped: something stopped it; what was found is kept.
+        LedgerFailed: nothing was asked after that.
+    """
+    ledger = LookUpLedger(run.ledger)
+    open_count = ledger.collect()
+    if not open_count:
+        return False
+    if not online:
+        raise ConfigError(
+            f"{open_count:,} customers are named by mobile, email or external_id: only the API knows their ids; "
+            "add --online"
+        )
+    if asking.say:
+        asking.say(_asking_lines(run, ledger, open_count))
+    log = RunLog(run.folder, asking.show)
+    with api_of(run) as api:
+        run.ledger.update_run(stop_reason=None, stop_text=None, exit_code=None)
+        stop = asyncio.run(_look_up(run, ledger, log, api, asking))
+    counts = ledger.counts()
+    done = counts.identifiers - counts.open
+    told = f"{done:,} of {counts.identifiers:,} customers are looked up, {done - counts.found:,} of them not found"
+    _note(ledger, log, f"{told}; {stop.text}" if stop else told)
+    if stop is None:
+        return True
+    exit_code = STOP_EXIT_CODES[stop.reason]
+    run.ledger.update_run(stop_reason=stop.reason.value, stop_text=f"{stop.text}; {told}", exit_code=exit_code)
+    raise LookUpsStopped(
+        f"{stop.text}; {told}; nothing was enrolled: `enroll-batch resume {run.folder}` goes on", stop.reason, exit_code
+    )
+
+
+def resolved(ledger: LookUpLedger, requests: Sequence[EnrollmentRequest]) -> Sequence[EnrollmentRequest]:
+    """Return the requests of one row under the id of their customer, where a look-up has found it."""
+    if not requests or isinstance(requests[0].customer, int):
+        return requests
+    customer = ledger.customer_of(requests[0].customer)
+    return requests if customer is None else [replace(request, customer=customer) for request in requests]
+
+
+def _asking_lines(run: OpenRun, ledger: LookUpLedger, open_count: int) -> list[str]:
+    total = ledger.counts().identifiers
+    of_all = "" if total == open_count else f" of {total:,}"
+    lines = [f"{open_count:,}{of_all} customers to look up by mobile, e-mail or external id, a call each."]
+    if rate := run.overrides.rate_of(run.settings):
+        minutes = open_count * rate.window_ns / rate.max_starts / 60e9
+        lines.append(f"At the set rate this takes about {max(1, round(minutes)):,} min.")
+    return lines
+
+
+def _note(ledger: LookUpLedger, log: RunLog, text: str) -> None:
+    event = Event(time.time_ns(), "looked_up", text)
+    ledger.write([], [event], event.at)
+    log.write([event])
+
+
+async def _look_up(run: OpenRun, ledger: LookUpLedger, log: RunLog, api: Api, asking: Asking) -> Stop | None:
+    concurrency = run.overrides.concurrency_of(run.settings)
+    client = CapillaryClient(api.address, api.credentials, concurrency)
+    settings, pace = run.settings, pace_of(run, api.credentials)
+    recorder = _Recorder(ledger, log, client)
+    pool = Pool(
+        LookUps(client, settings.input.look_up_source),
+        recorder.judge,
+        recorder,
+        speed=speed_of(run, pace),
+        retry=RetryRules(settings.retry.attempts, settings.retry.base_s, settings.retry.max_s, InDoubt.RESEND),
+        guards=Guards(
+            refusals=RunRefusals(),
+            thresholds=Thresholds(settings.guard.stop_when, settings.guard.minimum),
+            reachability=Reachability(
+                settings.retry.attempts, int(settings.retry.outage_s * 1e9), max(10, 2 * concurrency)
+            ),
+            quarantines=Quarantines(),
+        ),
+        concurrency=concurrency,
+        random=random.random,
+        timetable=timetable_of(settings, run.overrides, waits=asking.waits, wall_clock=time.time_ns),
+    )
+    open_count = ledger.counts().open
+    stop = await run_to_its_end(pool, open_count, asking.watch, api=api, client=client, recorder=recorder, pace=pace)
+    return _in_words(stop, recorder.refused_source)
+
+
+def _in_words(stop: Stop | None, refused_source: str) -> Stop | None:
+    """Return a stop that says what it means for a look-up."""
+    if stop and stop.reason is StopReason.REFUSED and refused_source:
+        return Stop(stop.reason, f"the API refuses input.look_up_source ({refused_source})")
+    if stop and stop.reason is StopReason.GUARD:
+        return Stop(stop.reason, f"look-ups: {stop.text}; see whether numbers have their country code")
+    return stop
+
+
+class _Recorder:
+    """The pool's Recorder and Judge: identifiers out of the ledger, on a thread of its own, and answers into it.
+
+    An intent is not written: a look-up changes nothing.
+    """
+
+    def __init__(self, ledger: LookUpLedger, log: RunLog, client: CapillaryClient) -> None:
+        self._ledger = ledger
+        self._log = log
+        self._client = client
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._chunks = 0
+        self._claimed_up_to = 0
+        self._found: dict[str, int] = {}
+        self._identifiers: dict[int, str] = {}
+        self.refused_source = ""
+        """The code by which the API refuses where customers are looked for; empty where it does not."""
+
+    async def claim(self) -> tuple[Chunk, list[OpenRequest]] | None:
+        """Return the next identifiers, or None when there are none left."""
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+        if not found:
+            return None
+        self._claimed_up_to, _ = found[-1]
+        self._identifiers |= dict(found)
+        self._chunks += 1
+        chunk = Chunk(self._chunks, fence=0)
+        return chunk, [OpenRequest(number, EnrollmentRequest(_NOWHERE, name), chunk) for number, name in found]
+
+    def _next(self) -> list[tuple[int, str]]:
+        return self._ledger.next_open(self._claimed_up_to, _AT_ONCE)
+
+    def judge(
+        self,
+        request: EnrollmentRequest,
+        answer: Reply | NoAnswer,
+        *,
+        maybe_applied: bool,
+        can_renew: bool,
+        now_s: float,
+    ) -> Verdict:
+        """Judge an answer, and keep whom it names; what it says is kept without our credentials."""
+        customer = found_customer(answer)
+        if customer is not None:
+            self._found[str(request.customer)] = customer
+        verdict = judge_look_up(request, answer, maybe_applied=maybe_applied, can_renew=can_renew, now_s=now_s)
+        if verdict.speaks is Speaks.RUN and verdict.error_code in LOOK_UP_CODES:
+            self.refused_source = f"code {verdict.error_code}: {LOOK_UP_CODES[verdict.error_code].meaning}"
+        return replace(verdict, error_message=self._client.without_secrets(verdict.error_message))
+
+    async def write(self, entries: Entries) -> None:
+        """Write what came of the calls that were made, and events, durably."""
+        answers = [self._answer(result) for result in entries.results if result.verdict.tells is not Tells.WITHDRAWN]
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, answers, entries.events)
+
+    def _answer(self, result: Result) -> LookedUp:
+        number = result.request_no
+        if not result.settled:
+            return LookedUp(number, None, None)
+        return LookedUp(number, self._found.pop(self._identifiers.pop(number), None), result.verdict)
+
+    def _write(self, answers: list[LookedUp], events: list[Event]) -> None:
+        if answers or events:
+            self._ledger.write(answers, events, time.time_ns())
+            self._log.write(events)
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._thread.shutdown()

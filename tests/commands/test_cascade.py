@@ -1,0 +1,188 @@
+"""What happens where enrolling into a cycle enrolls into the later ones, and where it does not, over a socket."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.conftest import RunningSandbox
+
+CYCLES = [f"PERIOD_G_29463_{n}" for n in range(1, 11)]
+PEOPLE = [n for n in range(1, 203) if n % 100 != 99]
+"""200 customers who exist."""
+
+
+def campaign(on_cascade: str, cycles: int = 10) -> dict[str, object]:
+    return {"cycles": CYCLES[:cycles], "on_cascade": on_cascade}
+
+
+def events(desk: Desk) -> list[str]:
+    lines = (desk.folder / "run" / "run.log").read_text().splitlines()
+    return [json.loads(line)["event"] for line in lines]
+
+
+def enroll_before(api: RunningSandbox, desk: Desk, ids: Iterable[int], period: str) -> None:
+    """Let somebody else enroll these customers into one cycle."""
+    upload = desk.upload("customer_id,period_name\n" + "".join(f"{n},{period}\n" for n in ids), "others.csv")
+    assert desk("run", upload, "-c", desk.config(api), "--yes", "--run-dir", desk.folder / "others").code == 0
+
+
+def check_that_all_are_enrolled(desk: Desk, api: RunningSandbox, ids: Iterable[int], cycles: int = 10) -> None:
+    """Each customer is in each cycle, and each request stands as done."""
+    assert api.enrolled() == {(n, cycle) for n in ids for cycle in CYCLES[:cycles]}
+    assert set(desk.outcomes()) <= {"enrolled", "already_enrolled", "covered_by_cascade"}
+    assert api.overlaps == 0
+
+
+def test_with_skip_few_calls_are_made_and_each_request_ends_as_what_is_true(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    said = desk.run(api, customers(PEOPLE), campaign=campaign("skip"))
+    assert said.code == 0
+    assert api.calls["enroll"] <= 300
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 1_800}
+    assert desk.summary()["calls_saved"] == 2_000 - api.calls["enroll"]
+    assert desk.summary()["attempts"] == api.calls["enroll"]
+    assert events(desk).count("cascade") == 1
+    check_that_all_are_enrolled(desk, api, PEOPLE)
+    check_against_the_truth(desk, api)
+
+
+def test_some_are_enrolled_before_and_some_do_not_exist_and_still_few_calls_are_made(
+    desk: Desk, sandbox: Factory
+) -> None:
+    api = sandbox(cascade=True)
+    assert desk.run(api, customers(range(1, 201)), campaign=campaign("skip")).code == 4
+    assert api.calls["enroll"] <= 300
+    outcomes = desk.outcomes()
+    assert (outcomes["invalid_user"], outcomes["already_enrolled"]) == (20, 40), "all cycles of such customers are sent"
+    assert outcomes["covered_by_cascade"] == 9 * outcomes["enrolled"]
+    check_against_the_truth(desk, api)
+
+
+@pytest.mark.parametrize("cycles", [2, 10])
+@pytest.mark.parametrize("chosen", ["nobody", "the first", "each third"])
+def test_where_an_organisation_does_not_cascade_nobody_is_skipped(
+    desk: Desk, sandbox: Factory, cycles: int, chosen: str
+) -> None:
+    api = sandbox(preload=False)
+    others = {"nobody": [], "the first": PEOPLE[:60], "each third": PEOPLE[::3][:60]}[chosen]
+    if others:
+        enroll_before(api, desk, others, CYCLES[1])
+    before = api.calls["enroll"]
+    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", cycles)).code == 0
+    assert api.calls["enroll"] - before == 200 * cycles
+    already = {"already_enrolled": len(others)} if others else {}
+    assert desk.outcomes() == {"enrolled": 200 * cycles - len(others)} | already
+    assert events(desk).count("cascade") == events(desk).count("no_cascade")
+    check_that_all_are_enrolled(desk, api, PEOPLE, cycles)
+
+
+def test_report_says_it_of_those_who_were_answered_before_the_finding_too(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    said = desk.run(api, customers(PEOPLE[:40]), campaign=campaign("report", 3))
+    assert said.code == 0
+    assert api.calls["enroll"] == 120
+    assert desk.outcomes() == {"enrolled": 40, "covered_by_cascade": 80}
+    assert desk.summary()["calls_saved"] == 0
+    assert "80 calls needless" in " ".join(said.out.split())
+    assert "expand: first" in said.out
+    assert {row["provenance"] for row in desk.rows("already_enrolled.csv")} == {"cascade"}
+
+
+def test_with_stop_the_finding_ends_the_run_with_6_and_a_resume_goes_on(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    said = desk.run(api, customers(PEOPLE), campaign=campaign("stop"))
+    assert said.code == 6
+    assert "target 5512 of group 29463: enrolling into a cycle enrolls into the later ones" in " ".join(
+        said.out.split()
+    )
+    assert api.calls["enroll"] < 100
+    assert desk("resume", "run", "--yes").code == 0
+    assert events(desk).count("cascade") == 1
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 1_800}
+
+
+def test_a_balance_for_a_later_cycle_is_sent_and_the_row_says_that_it_is_not_set(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    rows = [
+        f"{n},{cycle}," + ("50" if n % 10 == 0 and k == 2 else "") for n in PEOPLE for k, cycle in enumerate(CYCLES)
+    ]
+    said = desk.run(
+        api, "customer_id,period_name,initial_balance\n" + "\n".join(rows) + "\n", campaign=campaign("skip")
+    )
+    assert said.code == 4
+    asking = sum(n % 10 == 0 for n in PEOPLE)
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 1_800 - asking, "value_not_applied": asking}
+    assert {row["period_name"] for row in desk.rows("failed.csv")} == {CYCLES[2]}
+    check_against_the_truth(desk, api)
+
+
+def test_a_limit_a_canary_and_resumes_end_where_one_run_would(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    assert desk.run(api, customers(PEOPLE), "--canary", 30, campaign=campaign("skip")).code == 9
+    assert desk("resume", "run", "--yes", "--limit", 60).code == 7
+    assert desk("resume", "run", "--yes", "--limit", 60).code == 7
+    assert desk("resume", "run", "--yes").code == 0
+    assert api.calls["enroll"] <= 300
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 1_800}
+    assert events(desk).count("cascade") == 1
+    check_against_the_truth(desk, api)
+
+
+def test_a_cycle_that_does_not_exist_is_not_covered(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    cycles = [*CYCLES[:3], "no such cycle"]
+    assert desk.run(api, customers(PEOPLE), campaign={"cycles": cycles, "on_cascade": "skip"}).code == 4
+    outcomes = desk.outcomes()
+    assert outcomes["covered_by_cascade"] == 400
+    assert outcomes["period_not_found"] + outcomes["not_sent"] == 200
+
+
+def test_answers_that_are_lost_change_nothing_of_what_is_true(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False, reset_after="5%", error_502="5%", close_before="3%", seed=7)
+    said = desk.run(api, customers(PEOPLE), campaign=campaign("skip"), retry={"attempts": 8})
+    assert said.code == 0
+    check_that_all_are_enrolled(desk, api, PEOPLE)
+    check_against_the_truth(desk, api)
+
+
+def test_the_order_of_the_upload_need_not_be_that_of_the_cycles(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    mixed = [CYCLES[2], CYCLES[0], CYCLES[1]]
+    assert desk.run(api, customers(PEOPLE), campaign={"cycles": mixed, "on_cascade": "skip"}).code == 0
+    assert {(n, c) for n, c in api.enrolled() if c in mixed} == {(n, cycle) for n in PEOPLE for cycle in mixed}
+    assert desk.outcomes()["enrolled"] == 400, "the third cycle and then the first are both accepted"
+
+
+def test_customers_with_their_cycles_in_another_order_are_sent(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    rows = [f"{n},{cycle}" for n in PEOPLE for cycle in (reversed(CYCLES[:3]) if n % 10 == 0 else CYCLES[:3])]
+    upload = "customer_id,period_name\n" + "\n".join(rows) + "\n"
+    assert desk.run(api, upload, campaign=campaign("skip")).code == 0
+    assert desk.outcomes() == {"enrolled": 200 + 2 * 20, "covered_by_cascade": 2 * 180}
+    assert api.calls["enroll"] < 400
+
+
+def test_two_organisations_are_found_out_each_for_itself(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(cascade=True, preload=False)
+    rows = [f"{n},{org}" for n in PEOPLE[:100] for org in (50672, 50673)]
+    assert desk.run(api, "customer_id,org_id\n" + "\n".join(rows) + "\n", campaign=campaign("skip", 5)).code == 0
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 800}
+    assert events(desk).count("cascade") == 2
+    assert api.calls["enroll"] < 400
+
+
+def test_plan_says_what_the_first_cycles_alone_would_save(desk: Desk, sandbox: Factory) -> None:
+    said = desk("plan", desk.upload(customers(PEOPLE)), "-c", desk.config(sandbox(), campaign=campaign("report")))
+    assert said.code == 0
+    assert "1,800 of these calls are needless" in " ".join(said.out.split())
+    assert "expand: first" in said.out
+    said = desk("plan", desk.upload(customers(PEOPLE)), "-c", desk.config(sandbox(), campaign=campaign("report", 1)))
+    assert "needless" not in said.out

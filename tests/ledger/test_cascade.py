@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.ledger.cascade import answers, later_cycle_count, planned
+from batch.ledger.reading import LedgerReader
+from batch.ledger.sending import SendingLedger
+from batch.model import Action, Entries, Event, Kind, Outcome, Result, Scope, Verdict
+from tests.ledger.ledgers import SCOPE, enroll
+from tests.ledger.ledgers import planned as planned_ledger
+from tests.report.ledgers import LedgerOfTests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FOUND = "target 5512 of group 29463: enrolling into a cycle enrolls into the later ones"
+TAKEN_BACK = "target 5512 of group 29463: taken back"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[LedgerOfTests]:
+    """A finished run of customers 1 and 2 with the cycles C1 and C2: only the very first was not enrolled already."""
+    ledger = LedgerOfTests(tmp_path / "ledger.sqlite")
+    ledger.scope()
+    ledger.scope(action="unenroll")
+    ledger.period("C1")
+    ledger.period("C2")
+    ledger.input()
+    for customer in (1, 2):
+        row = ledger.row(str(customer), "", "", "")
+        for period_no in (1, 2):
+            number = ledger.request(row, customer, 1, period_no)
+            ledger.outcome(number, "enrolled" if number == 1 else "already_enrolled", status=400, code=310119)
+    yield ledger
+    ledger.close()
+
+
+def outcomes(ledger: LedgerOfTests) -> list[str]:
+    with LedgerReader(ledger.path) as reader:
+        rows, tallies = list(reader.report_rows()), reader.tallies()
+    for outcome, count in tallies.outcomes.items():
+        assert count == sum(row.outcome is outcome for row in rows)
+        assert count == sum(subtotal.count for subtotal in tallies.subtotals if subtotal.outcome is outcome)
+    return [row.outcome.value for row in rows]
+
+
+def test_without_a_finding_who_is_enrolled_already_stands_so(ledger: LedgerOfTests) -> None:
+    assert outcomes(ledger) == ["enrolled", "already_enrolled", "already_enrolled", "already_enrolled"]
+
+
+def test_with_a_finding_an_earlier_cycle_of_this_run_covers_the_later_one(ledger: LedgerOfTests) -> None:
+    ledger.event("cascade", FOUND)
+    assert outcomes(ledger) == ["enrolled", "covered_by_cascade", "already_enrolled", "already_enrolled"]
+
+
+def test_a_finding_that_was_taken_back_covers_nothing_until_it_is_found_again(ledger: LedgerOfTests) -> None:
+    ledger.event("cascade", FOUND)
+    ledger.event("no_cascade", TAKEN_BACK)
+    assert "covered_by_cascade" not in outcomes(ledger)
+    ledger.event("cascade", FOUND)
+    assert "covered_by_cascade" in outcomes(ledger)
+
+
+@pytest.mark.parametrize("other", ["target 551 of group 29463", "target 5512 of group 29463 of org 5", "target 5512"])
+def test_a_finding_about_another_target_covers_nothing(ledger: LedgerOfTests, other: str) -> None:
+    ledger.event("cascade", f"{other}: enrolling into a cycle enrolls into the later ones")
+    assert "covered_by_cascade" not in outcomes(ledger)
+
+
+def test_what_this_run_unenrolled_is_not_covered(ledger: LedgerOfTests) -> None:
+    ledger.event("cascade", FOUND)
+    ledger.outcome(ledger.request(1, 1, 2, 0), "unenrolled")
+    assert "covered_by_cascade" not in outcomes(ledger)
+
+
+def test_a_balance_that_was_not_set_stays_so(ledger: LedgerOfTests) -> None:
+    ledger.event("cascade", FOUND)
+    ledger.outcome(2, "value_not_applied", fence=2)
+    assert outcomes(ledger)[1] == "value_not_applied"
+
+
+@pytest.mark.parametrize("org_id", [None, 50672])
+def test_an_event_names_its_target_as_the_report_looks_for_it(tmp_path: Path, org_id: int | None) -> None:
+    scope = Scope(Action.ENROLL, Kind.MILESTONE, org_id, 29463, 5512)
+    made = planned_ledger(tmp_path, [[enroll(1, "c1", scope=scope), enroll(1, "c2", scope=scope)]])
+    sender = SendingLedger(made, "me")
+    chunk = sender.claim_chunk()
+    assert chunk is not None
+    verdicts = [Verdict(Outcome.ENROLLED, settled=True), Verdict(Outcome.ALREADY_ENROLLED, settled=True)]
+    results = [Result(no, chunk.fence, 1, verdict, True, 1, no) for no, verdict in enumerate(verdicts, start=1)]
+    sender.write(Entries(results=results, events=[Event(3, "cascade", f"{scope.title}: found")]), 3)
+    with LedgerReader(made.path) as reader:
+        assert [row.outcome for row in reader.report_rows()] == [Outcome.ENROLLED, Outcome.COVERED_BY_CASCADE]
+
+
+def test_answers_are_remembered_in_the_order_of_each_lane(tmp_path: Path) -> None:
+    made = planned_ledger(tmp_path, [[enroll(n, "c1"), enroll(n, "c2", 5)] for n in (1, 2)])
+    assert list(answers(made)) == []
+    sender = SendingLedger(made, "me")
+    chunk = sender.claim_chunk()
+    assert chunk is not None
+    already = Verdict(Outcome.ALREADY_ENROLLED, settled=True, error_code=310119)
+    results = [
+        Result(2, chunk.fence, 1, already, True, 1, 20),
+        Result(1, chunk.fence, 2, Verdict(Outcome.ENROLLED, settled=True), True, 1, 10),
+    ]
+    sender.write(Entries(results=results), 30)
+    said = [(no, done, r.customer, r.period, v.outcome, v.error_code, n) for no, done, r, v, n in answers(made)]
+    assert said == [
+        (1, False, 1, "c1", Outcome.ENROLLED, None, 2),
+        (1, False, 1, "c2", Outcome.ALREADY_ENROLLED, 310119, 1),
+    ]
+    assert later_cycle_count(made) == 1
+
+
+def test_a_run_of_one_cycle_has_nothing_to_remember(tmp_path: Path) -> None:
+    made = planned_ledger(tmp_path, [[enroll(1)], [enroll(2)]])
+    assert (planned(made), list(answers(made)), later_cycle_count(made)) == ([], [], 0)
+
+
+def test_the_plan_names_its_cycles_in_order_with_their_customers(tmp_path: Path) -> None:
+    made = planned_ledger(tmp_path, [[enroll(1, "c2"), enroll(1, "c1")], [enroll(2, "c1")]])
+    assert planned(made) == [(SCOPE, "c2", 1), (SCOPE, "c1", 2)]
