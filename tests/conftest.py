@@ -94,7 +94,8 @@ class RunningSandbox:
     def inject(self, customer: int, faults: Iterable[str], struck: str = "change") -> None:
         """Let the next calls for `customer` meet these faults (names of batch.sandbox.faults.Fault), one each.
 
-        `struck`: "change" (enroll and unEnroll), "read" (users/{id}/targetGroups; other reads: customer 0) or "token" (customer 0).
+        `struck`: "change" (enroll and unEnroll), "read" (users/{id}/targetGroups; other reads: customer 0) or "token"
+        (customer 0).
         """
         self._ask(lambda api: api.faults.inject(customer, faults, Struck(struck)))
 

@@ -157,6 +157,7 @@ def summary(accounts: Accounts) -> dict[str, object]:
         "attempts": tallies.attempts,
         "retries": tallies.retries,
         "calls_saved": tallies.calls_saved,
+        "look_ups": tallies.look_ups,
         "started_at": utc_text(run.started_at),
         "finished_at": utc_text(run.finished_at),
         "duration_s": accounts.duration_s,

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from batch.model import State
 from batch.report.annotated import write_annotated
+from batch.report.chat import summary_markdown
 from batch.report.files import OutcomeFiles, csv_file, summary_text, write_text
 from batch.report.latency import fold_latencies
-from batch.report.overview import Overview
+from batch.report.overview import Overview, names_of
 from batch.report.page import write_page
 from batch.report.provenance import ALREADY, Provenances
 from batch.report.reconcile import Accounts, reconcile
 from batch.report.samples import KINDS, EndKinds, ProblemKinds
-from batch.report.tables import OutcomeTable, RejectedTable
+from batch.report.tables import OutcomeTable, RejectedTable, advice_in
 from batch.report.timeline import draw_timeline
-from batch.report.words import summary_markdown
 from batch.report.workbook import ReconciliationBook, reconciliation_book
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from batch.model import (
@@ -90,6 +90,14 @@ class Reader(Protocol):
         """Yield the unique requests in order."""
         ...
 
+    def count_reasons(self, reasons: Collection[str]) -> int:
+        """Return how many outcomes were recorded with one of these reasons."""
+        ...
+
+    def after_own_yes(self, request_nos: Collection[int]) -> set[int]:
+        """Return which requests came after one by which this run may have enrolled the same customer."""
+        ...
+
     def rejected_rows(self) -> Iterator[RejectedRow]:
         """Yield row problems, duplicates and contradictions in the order of their rows."""
         ...
@@ -113,28 +121,30 @@ def write_report(
     `set_per_s` is the rate that was set, infinite for no limit, None where it is not known. With a `mask` workbook and
     page show no customer; the CSV files do. `earlier` looks up which run of ours enrolled a customer; without it none
     did.
-    The same ledger, with the same earlier runs, gives the same bytes in every CSV file and in summary.json.
+    The same ledger gives the same bytes in every CSV file and in summary.json, as long as the same earlier runs can be
+    read: `provenance` and `earlier_run` say what their ledgers prove today.
 
     Raises:
         EnrollBatchError: the folder cannot be written or the disk is full. LedgerFailed: the ledger cannot be read.
     """
     run, inputs, tallies = reader.run(), reader.inputs(), reader.tallies()
-    files = {file.input_no: file.path.replace("\\", "/").rsplit("/", 1)[-1] for file in inputs}
-    table, rejected = OutcomeTable(inputs, advice.advise), RejectedTable(inputs)
+    files = names_of(inputs)
+    table = OutcomeTable(inputs, advice_in(reconcile(run, inputs, tallies), advice))
+    rejected = RejectedTable(inputs)
     ends, problems = EndKinds(files, mask), ProblemKinds({file.input_no: file for file in inputs}, files, mask)
-    provenances = Provenances(earlier, sum(tallies.outcomes[outcome] for outcome in ALREADY))
+    provenances = Provenances(reader, earlier, sum(tallies.outcomes[outcome] for outcome in ALREADY))
     path = folder / "reconciliation.xlsx"
     with reconciliation_book(path, run.created_at, table.columns, rejected.columns, mask) as workbook:
         lines = _write_outcomes(folder, reader, table, workbook, ends, provenances)
         _write_rejected(folder, reader, rejected, workbook, problems)
-        accounts = reconcile(run, inputs, tallies, lines)
+        accounts = reconcile(run, inputs, tallies, lines, provenances.counts.main_run)
         events = reader.events()
         overview = Overview(
             accounts=accounts,
             folder=folder,
             notes=reader.notes(),
             events=events,
-            advice=advice,
+            advice=advice_in(accounts, advice),
             timeline=draw_timeline(run, events, set_per_s, tallies.attempts, reader.activity, reader.last_activity),
             latencies=fold_latencies(reader.latencies()),
             ends=ends.kinds if run.state is not State.PLANNED else (),

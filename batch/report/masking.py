@@ -1,12 +1,14 @@
 """Step 5 of 5: customer ids behind a keyed hash, for files that leave the team (`report.mask_customers`).
 
 Pure. Owns what of a record could tell who a customer is: the id, whatever is derived from it without a key, what the
-API says about it, and every cell of the upload. The CSV files go back in and are never masked.
+API says about it, and every cell of the upload. The CSV files go back in and are never masked, nor is
+annotated.xlsx, the upload itself.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
     from batch.model import InputFacts, RowProblem
     from batch.report.tables import Value
+
+_RAW = frozenset('{}[]<>"')
+"""Signs of JSON, HTML and quoted values."""
+_NAMING = r"\S+@\S+|\+?\d(?:[ .-]?\d){5,}"
+"""An e-mail address, or six digits and more as ids and mobile numbers have; error codes among them lose nothing."""
 
 HIDDEN = "(masked; the CSV file has it)"
 
@@ -39,11 +46,11 @@ class Mask:
     def outcome_record(self, record: Sequence[Value]) -> list[Value]:
         """Return a record of an outcome table without the customer, and without the cells of the upload."""
         shown = list(record[: len(OUTCOME_COLUMNS)])
-        customer, message = str(shown[_CUSTOMER]), shown[_MESSAGE]
-        shown[_CUSTOMER] = self.customer(customer)
+        customer, message = str(shown[_CUSTOMER] or ""), shown[_MESSAGE]
+        shown[_CUSTOMER] = self.customer(customer) if customer else None
         shown[_REQUEST_ID] = self.customer(shown[_REQUEST_ID])  # a digest without a key: ids can be tried out
-        if isinstance(message, str):
-            shown[_MESSAGE] = self.text(message, customer)
+        if isinstance(message, str) and message:  # beside somebody who was not found it may quote the mobile number
+            shown[_MESSAGE] = self.text(message, customer) if customer else HIDDEN
         return shown
 
     def rejected_record(self, record: Sequence[Value], problem: RowProblem, file: InputFacts) -> list[Value]:
@@ -60,8 +67,18 @@ class Mask:
         return (HIDDEN if problem.value else "", HIDDEN)
 
     def text(self, text: str, customer: str) -> str:
-        """Return a text of the API without the customer's id."""
-        return text.replace(customer, self.customer(customer))
+        """Return a text of the API without the customer, and without whatever may name another one.
+
+        A raw answer may hold anything, and is hidden.
+        """
+        if _RAW & set(text):
+            return HIDDEN
+        own = [re.escape(named) for named in (customer, customer.partition(":")[2]) if named]
+        return re.sub(
+            "|".join([*own, _NAMING]),
+            lambda found: self.customer(customer if found[0] in customer else found[0]),
+            text,
+        )
 
 
 _CUSTOMER, _MESSAGE, _REQUEST_ID = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from batch.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from batch.model import EarlierRequest, ReportRow
 
@@ -30,8 +30,10 @@ class Provenance(StrEnum):
     """An attempt of ours that got no answer, in this run or in the one that is named."""
     CASCADE = "cascade"
     """This run, by enrolling the customer into an earlier cycle."""
+    BEFORE_US_OR_CASCADE = "before_us_or_cascade"
+    """Somebody else, or this run, which enrolled the customer into an earlier cycle; no ledger of ours tells which."""
     UNKNOWN = "unknown"
-    """Not in this run, and not all earlier runs were looked at."""
+    """Not in this run, and not all earlier runs could be looked at."""
 
 
 WORDS = {
@@ -39,10 +41,11 @@ WORDS = {
     Provenance.EARLIER_RUN: "enrolled by an earlier run",
     Provenance.OWN_ATTEMPT: "enrolled by an attempt of ours that got no answer",
     Provenance.CASCADE: "enrolled by this run with an earlier cycle",
-    Provenance.UNKNOWN: "not known: there are more earlier runs than were looked at",
+    Provenance.BEFORE_US_OR_CASCADE: "enrolled before, or by this run with an earlier cycle",
+    Provenance.UNKNOWN: "not known: not all earlier runs could be looked at",
 }
 
-_OWN_REASONS = frozenset({"confirmed_by_retry", "enrolled_value_unknown"})
+OWN_REASONS = frozenset({"confirmed_by_retry", "enrolled_value_unknown"})
 """Reasons that say that the API's "already enrolled" came after an attempt of ours. Source: DESIGN "Outcomes"."""
 ALREADY = frozenset({Outcome.ALREADY_ENROLLED, Outcome.VALUE_NOT_APPLIED})
 """Outcomes by which the API says that somebody had enrolled the customer before."""
@@ -52,7 +55,7 @@ class EarlierRuns(Protocol):
     """What looks requests up in the ledgers of other runs."""
 
     is_complete: bool
-    """Whether every earlier run is looked at; known after `expect`."""
+    """Whether every earlier run could be looked at so far; known after `expect`."""
 
     def expect(self, count: int) -> None:
         """Hear how many requests will be looked up, so that the work can be bounded."""
@@ -70,16 +73,34 @@ class ProvenanceCounts:
     by_kind: Counter[Provenance] = field(default_factory=Counter)
     by_run: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def main_run(self) -> str | None:
+        """The run that most of them come from, None where none is known to."""
+        return min(self.by_run, key=lambda run_id: (-self.by_run[run_id], run_id), default=None)
+
+
+class OwnRun(Protocol):
+    """What looks into this run's own ledger."""
+
+    def count_reasons(self, reasons: Collection[str]) -> int:
+        """Return how many outcomes were recorded with one of these reasons."""
+        ...
+
+    def after_own_yes(self, request_nos: Collection[int]) -> set[int]:
+        """Return which of these requests came after one by which this run may have enrolled the same customer."""
+        ...
+
 
 class Provenances:
     """Finds the provenance of rows, batch by batch, and counts it."""
 
-    def __init__(self, earlier: EarlierRuns | None, already_count: int) -> None:
+    def __init__(self, own: OwnRun, earlier: EarlierRuns | None, already_count: int) -> None:
         """`already_count`: how many requests of the run were enrolled already. Without `earlier` none is looked up."""
+        self._own = own
         self._earlier = earlier
         self.counts = ProvenanceCounts()
         if earlier is not None:
-            earlier.expect(already_count)
+            earlier.expect(already_count + own.count_reasons(OWN_REASONS))
 
     def of(self, rows: Sequence[ReportRow]) -> list[tuple[Provenance | None, str | None]]:
         """Return, for each row, who enrolled the customer and the id of the earlier run; None where nobody asks."""
@@ -87,10 +108,13 @@ class Provenances:
         found: dict[int, EarlierRequest | None] = {}
         if asked and self._earlier is not None:
             found = dict(zip((row.request_no for row in asked), self._earlier.find(asked), strict=True))
-        return [self._of(row, found.get(row.request_no)) for row in rows]
+        cascaded = self._own.after_own_yes([row.request_no for row in asked]) if asked else set()
+        return [self._of(row, found.get(row.request_no), row.request_no in cascaded) for row in rows]
 
-    def _of(self, row: ReportRow, earlier: EarlierRequest | None) -> tuple[Provenance | None, str | None]:
-        kind = self._kind(row, earlier)
+    def _of(
+        self, row: ReportRow, earlier: EarlierRequest | None, may_be_cascade: bool
+    ) -> tuple[Provenance | None, str | None]:
+        kind = self._kind(row, earlier, may_be_cascade)
         is_evidence = earlier and (kind is Provenance.EARLIER_RUN or earlier.is_in_doubt)
         run_id = earlier.run_id if earlier and is_evidence else None
         if kind is not None:
@@ -99,17 +123,19 @@ class Provenances:
             self.counts.by_run[run_id] += 1
         return kind, run_id
 
-    def _kind(self, row: ReportRow, earlier: EarlierRequest | None) -> Provenance | None:
+    def _kind(self, row: ReportRow, earlier: EarlierRequest | None, may_be_cascade: bool) -> Provenance | None:
         if row.outcome is Outcome.COVERED_BY_CASCADE:
             return Provenance.CASCADE
         if not _is_asked(row):
             return None
-        if row.reason in _OWN_REASONS or (earlier and earlier.is_in_doubt):
+        if row.reason in OWN_REASONS or (earlier and earlier.is_in_doubt):
             return Provenance.OWN_ATTEMPT
         if earlier:
             return Provenance.EARLIER_RUN
-        return Provenance.BEFORE_US if self._earlier is None or self._earlier.is_complete else Provenance.UNKNOWN
+        if self._earlier is not None and not self._earlier.is_complete:
+            return Provenance.UNKNOWN
+        return Provenance.BEFORE_US_OR_CASCADE if may_be_cascade else Provenance.BEFORE_US
 
 
 def _is_asked(row: ReportRow) -> bool:
-    return row.outcome in ALREADY or row.reason in _OWN_REASONS
+    return row.outcome in ALREADY or row.reason in OWN_REASONS

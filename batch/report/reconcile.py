@@ -37,6 +37,7 @@ STOP_EXIT_CODES = {
     StopReason.DECLINED: 7,
     StopReason.SIGNAL: 7,
     StopReason.LIMIT: 7,
+    StopReason.DEADLINE: 7,
     StopReason.GUARD: 6,
     StopReason.CANARY: 9,
     StopReason.REFUSED: 10,
@@ -81,6 +82,13 @@ class Accounts:
     tallies: Tallies
     identities: tuple[Identity, ...]
     exit_code: int
+    earlier_run: str | None = None
+    """The run of ours that enrolled most of those who were enrolled already; None where no ledger tells."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The names of ours that are columns of the upload, of any of its files."""
+        return frozenset(name for file in self.inputs for name in file.roles)
 
     @property
     def balanced(self) -> bool:
@@ -142,7 +150,11 @@ class Accounts:
 
 
 def reconcile(
-    run: RunFacts, inputs: tuple[InputFacts, ...], tallies: Tallies, lines_written: Mapping[str, int] | None = None
+    run: RunFacts,
+    inputs: tuple[InputFacts, ...],
+    tallies: Tallies,
+    lines_written: Mapping[str, int] | None = None,
+    earlier_run: str | None = None,
 ) -> Accounts:
     """Draw up the accounts, check them and find the exit code.
 
@@ -151,9 +163,8 @@ def reconcile(
     identities = check(run.state, inputs, tallies, lines_written)
     balanced = all(identity.holds for identity in identities)
     problems = sum(file.rows_with_problems for file in inputs)
-    return Accounts(
-        run, inputs, tallies, identities, exit_code(run.state, run.stop_reason, problems, tallies, balanced)
-    )
+    code = exit_code(run.state, run.stop_reason, problems, tallies, balanced)
+    return Accounts(run, inputs, tallies, identities, code, earlier_run)
 
 
 def check(
@@ -161,7 +172,8 @@ def check(
 ) -> tuple[Identity, ...]:
     """Return every identity, those that hold and those that do not.
 
-    Source: DESIGN "Identities"; the last two are our choice, because a lost outcome and a lost line are lost work.
+    Source: DESIGN "Identities"; those of numbers, names, open requests and files are our choice: sums agree when rows
+    are lost from both sides, and a lost attempt, cycle, outcome or line is lost work.
     """
     if state is State.PLANNING:  # an unfinished plan has no sums yet, and nothing of it is ever sent
         return ()
@@ -174,6 +186,8 @@ def check(
         ),
         Identity("outcomes", "unique = sum over outcomes", t.unique, (sum(t.outcomes.values()),)),
         Identity("attempts", "attempts = first attempts + retries", t.attempts, (t.first_attempts, t.retries)),
+        Identity("numbers", "attempts missing before a later one = none", t.missing_attempts, (0,)),
+        Identity("names", "requests without their cycle or target = none", t.nameless, (0,)),
         _subtotals_identity(t),
     ]  # fmt: skip
     if state is State.FINISHED:

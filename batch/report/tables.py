@@ -11,12 +11,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from batch.model import Action, Kind, Outcome, request_id
+from batch.model import Action, Kind, Outcome, State, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from typing import Self
 
     from batch.model import InputFacts, RejectedRow, ReportRow
+    from batch.report.reconcile import Accounts
 
 Value = str | int | float | bool | None
 
@@ -30,14 +32,6 @@ REJECTED_COLUMNS = (
 )  # fmt: skip
 
 PREFIX = "input_"
-
-
-class Advise(Protocol):
-    """Say in one or two sentences what to do next about an outcome."""
-
-    def __call__(self, outcome: Outcome, error_code: int | None, reason: str, /) -> str:
-        """Return the advice for one outcome; an empty reason and no code ask for the general advice."""
-        ...
 
 
 class Explained(Protocol):
@@ -70,16 +64,25 @@ class Explained(Protocol):
 
 
 class Advice(Protocol):
-    """What is known about outcomes and codes."""
+    """What is known about outcomes and codes, and about what can be done in a run."""
 
-    @property
-    def advise(self) -> Advise:
-        """Say what to do next about an outcome."""
+    def advise(self, outcome: Outcome, error_code: int | None, reason: str, /) -> str:
+        """Say in one or two sentences what to do next; an empty reason and no code ask for the general advice."""
+        ...
+
+    def knowing(self, *, is_finished: bool, is_balanced: bool, columns: Collection[str]) -> Self:
+        """Return the advice for a run; `columns` are the names of ours that are columns of its upload."""
         ...
 
     def explain(self, outcome: Outcome, http_status: int | None, error_code: int | None, reason: str, /) -> Explained:
         """Explain how requests ended, or attempts came back."""
         ...
+
+
+def advice_in(accounts: Accounts, advice: Advice) -> Advice:
+    """Return the advice for the run of these accounts."""
+    is_finished = accounts.run.state is State.FINISHED
+    return advice.knowing(is_finished=is_finished, is_balanced=accounts.balanced, columns=accounts.columns)
 
 
 def same_name(header: str) -> str:
@@ -130,10 +133,10 @@ class OtherColumns:
 class OutcomeTable:
     """The layout of the four outcome files: `columns`, and the record of each request."""
 
-    def __init__(self, inputs: Sequence[InputFacts], advise: Advise) -> None:
+    def __init__(self, inputs: Sequence[InputFacts], advice: Advice) -> None:
         self._others = OtherColumns(OUTCOME_COLUMNS, inputs, ours_replace_roles=True)
         self._files = {file.input_no: (file.path, file.sheet) for file in inputs}
-        self._advise = lru_cache(maxsize=1024)(advise)
+        self._advise = lru_cache(maxsize=1024)(advice.advise)
         self.columns = OUTCOME_COLUMNS + self._others.headers
 
     def record(self, row: ReportRow, provenance: str | None = None, earlier_run: str | None = None) -> list[Value]:
@@ -141,6 +144,8 @@ class OutcomeTable:
         asked, scope = row.request, row.request.scope
         resets = scope.kind is Kind.STREAK and scope.action is Action.ENROLL
         path, sheet = self._files[row.input_no]
+        # Who enrolled the customer matters more than that the API said so, where a value was asked for.
+        why = provenance if provenance and row.outcome is Outcome.VALUE_NOT_APPLIED else row.reason
         return [
             asked.customer if isinstance(asked.customer, int) else None,
             asked.period,
@@ -155,7 +160,7 @@ class OutcomeTable:
             row.http_status,
             row.error_code,
             row.error_message,
-            self._advise(row.outcome, row.error_code, row.reason),
+            self._advise(row.outcome, row.error_code, why),
             row.attempts,
             request_id(asked),
             row.api_request_id,

@@ -9,14 +9,24 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from batch.model import StopReason
+from batch.report.overview import files_of
 from batch.report.reconcile import OUTCOME_FILES
-from batch.report.words import counted, next_steps, outcome_text, rejected_counts, share_text, verdict
+from batch.report.steps import next_steps
+from batch.report.tables import advice_in
+from batch.report.words import (
+    counted,
+    look_ups_text,
+    outcome_text,
+    rejected_counts,
+    share_text,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.report.reconcile import Accounts
-    from batch.report.tables import Advise
+    from batch.report.tables import Advice
 
 WIDTH = 80
 
@@ -25,13 +35,13 @@ _TOLD = {StopReason.SIGNAL, StopReason.LIMIT, StopReason.DECLINED, StopReason.CA
 """Stops that the verdict says all about."""
 
 
-def closing_table(accounts: Accounts, folder: Path, advise: Advise) -> list[str]:
+def closing_table(accounts: Accounts, folder: Path, advice: Advice) -> list[str]:
     """Return the lines that end a run: verdict, accounts, outcomes with advice, files, what to do next."""
     run = accounts.run
     lines = [f"Run {run.run_id}", *_wrapped(verdict(accounts), indent=2)]
     if run.stop_text and run.stop_reason not in _TOLD:
         lines += _wrapped(run.stop_text, indent=2)
-    lines += ["", *_account_lines(accounts), "", *_outcome_lines(accounts, advise), "", *_file_lines(accounts, folder)]
+    lines += ["", *_account_lines(accounts), "", *_outcome_lines(accounts, advice), "", *_file_lines(accounts, folder)]
     steps = next_steps(accounts, folder)
     if steps:
         lines += ["", "Next"]
@@ -59,17 +69,18 @@ def _account_lines(accounts: Accounts) -> list[str]:
             lines.append(one_line)
         else:
             lines += [*_wrapped(identity.formula, indent=2, first=mark), *_wrapped(identity.figures, indent=4)]
+    if accounts.tallies.look_ups:
+        lines.append(f"  {look_ups_text(accounts.tallies)}")
     return lines
 
 
-def _outcome_lines(accounts: Accounts, advise: Advise) -> list[str]:
-    total = sum(accounts.tallies.outcomes.values())
+def _outcome_lines(accounts: Accounts, advice: Advice) -> list[str]:
+    total, told = sum(accounts.tallies.outcomes.values()), advice_in(accounts, advice)
     lines = [f"{'Outcome':20}{'requests':>12}{'share':>10}  what to do"]
     for outcome, count in accounts.tallies.outcomes.items():
         if count:
             first = f"{outcome_text(outcome):20}{count:>12,}{share_text(count, total):>10}  "
-            advice = advise(outcome, None, "") or "nothing"
-            lines += _wrapped(advice, indent=len(first), first=first)
+            lines += _wrapped(told.advise(outcome, None, "") or "nothing", indent=len(first), first=first)
     return lines
 
 
@@ -77,12 +88,6 @@ def _file_lines(accounts: Accounts, folder: Path) -> list[str]:
     lines = [f"Files in {folder}"]
     lines += [f"  {name:22}{counted(accounts.lines(name), 'request')}" for name in OUTCOME_FILES]
     lines += _wrapped(", ".join(rejected_counts(accounts)), indent=24, first=f"  {'rejected_rows.csv':22}")
-    others = [
-        "report.html",
-        "reconciliation.xlsx",
-        *(["annotated.xlsx"] if accounts.is_annotated else []),
-        "summary.json",
-        "summary.md",
-        "run.log",
-    ]
-    return lines + _wrapped(", ".join(others), indent=2)
+    return lines + _wrapped(
+        ", ".join(name for name, _ in files_of(accounts, folder) if not name.endswith(".csv")), indent=2
+    )

@@ -1,21 +1,19 @@
-"""Step 5 of 5: the words for people: the verdict in one sentence, what to do next, and summary.md.
+"""Step 5 of 5: the words for people: the verdict in one sentence, and how counts, times, rates and ends are said.
 
 Pure. Every file and the terminal take their sentences from here, so that they say the same. Holds no customer data.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from batch.model import Group, Outcome, State, StopReason
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch.model import UnsettlingAttempts
+    from batch.model import Tallies, UnsettlingAttempts
     from batch.report.reconcile import Accounts
     from batch.report.samples import EndKind
     from batch.report.timeline import Timeline
@@ -25,20 +23,13 @@ STOPS = {
     StopReason.DECLINED: "because a person declined to send",
     StopReason.SIGNAL: "by a signal",
     StopReason.LIMIT: "by --limit",
+    StopReason.DEADLINE: "because the time was up",
     StopReason.GUARD: "by a guard",
     StopReason.CANARY: "after the canary, and waits for a word",
     StopReason.REFUSED: "because the API refuses access or scope for the whole run",
     StopReason.SILENT: "because the API does not answer",
     StopReason.FAULT: "by a fault of the program or the machine",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something to do next; `command` is the exact command line, None where none is needed."""
-
-    text: str
-    command: str | None = None
 
 
 def verdict(accounts: Accounts) -> str:
@@ -87,6 +78,18 @@ def _finished(accounts: Accounts) -> str:
     return f"Finished: {done:,} of {counted(unique, 'request')} done, {' and '.join(open_ends)}.{_row_work(accounts)}"
 
 
+def command_line(accounts: Accounts) -> str:
+    """Return the command line that began a run, without secrets, as far as the ledger has it."""
+    run = accounts.run
+    uploads = dict.fromkeys(file.path for file in accounts.inputs) if run.command in {"run", "plan"} else ()
+    overrides = {name: value for name, value in json.loads(run.overrides).items() if name in _OPTIONS}
+    options = [text for name, value in overrides.items() if value is not None for text in (f"--{name}", str(value))]
+    return shlex.join(["enroll-batch", run.command, *uploads, "-c", run.config_path, *options])
+
+
+_OPTIONS = frozenset({"rate", "concurrency", "canary", "until"})
+
+
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, such as `1 request` and `2,000 requests`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -107,64 +110,6 @@ def _row_work(accounts: Accounts) -> str:
     parts = [f"{counted(rows, 'row')} with problems"] if rows else []
     parts += [f"{counted(contradicted, 'request')} that contradict each other"] if contradicted else []
     return f" Not sent: {' and '.join(parts)}." if parts else ""
-
-
-def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
-    """Return what a person should do now, the most urgent first; empty when nothing is left to do."""
-    if not accounts.balanced:
-        return (Step("Keep the run folder as it is and report the fault; send nothing again before it is understood."),)
-    if accounts.run.state is not State.FINISHED:
-        return (*_resume_steps(accounts, folder), *_row_steps(accounts))
-    steps = []
-    if accounts.was_processed_before:
-        steps.append(
-            Step("More than nine in ten customers were enrolled already: this file may have been processed before.")
-        )
-    if accounts.lines("invalid_user.csv"):
-        steps.append(
-            Step(
-                "Correct the customers in invalid_user.csv, empty the request_id of their rows, then send them:",
-                _send_again("invalid_user.csv", accounts, folder),
-            )
-        )
-    still_open = accounts.count(Group.RETRY) + accounts.count(Group.FIX_SETUP)
-    if accounts.tallies.outcomes[Outcome.IN_DOUBT]:
-        steps.append(
-            Step(
-                "Ask the API what became of those in doubt (`enroll-batch rerun` then sends what is still open):",
-                f"enroll-batch verify {shlex.quote(str(folder))}",
-            )
-        )
-    elif still_open:
-        steps.append(
-            Step(
-                "Send again what is still open (where the config was wrong, with -c and the corrected one):",
-                f"enroll-batch rerun {shlex.quote(str(folder))}",
-            )
-        )
-    if other := accounts.lines("failed.csv") - still_open:
-        steps.append(Step(f"For {counted(other, 'request')} in failed.csv, do what the column advice says."))
-    return (*steps, *_row_steps(accounts))
-
-
-def _resume_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
-    if accounts.run.stop_reason == StopReason.INPUT:
-        return ()
-    mended = accounts.run.stop_reason in {StopReason.REFUSED, StopReason.GUARD, StopReason.FAULT}
-    text = "When what stopped the run is mended, go on with it:" if mended else "Go on with this run:"
-    return (Step(text, f"enroll-batch resume {shlex.quote(str(folder))}"),)
-
-
-def _send_again(name: str, accounts: Accounts, folder: Path) -> str:
-    return f"enroll-batch run {shlex.quote(str(folder / name))} -c {shlex.quote(accounts.run.config_path)}"
-
-
-def _row_steps(accounts: Accounts) -> tuple[Step, ...]:
-    if not (accounts.rows_with_problems or accounts.tallies.contradicted):
-        return ()
-    where = "rejected_rows.csv says what is wrong with which cell"
-    shown = ", and annotated.xlsx shows it in your own rows" if accounts.is_annotated else ""
-    return (Step(f"Mend the rows that were not sent and run them as a new file: {where}{shown}."),)
 
 
 def share_text(count: int, total: int) -> str:
@@ -200,9 +145,10 @@ def over_time_text(accounts: Accounts, timeline: Timeline) -> str:
     busiest = f"{timeline.busiest_count:,} in the busiest {duration_text(timeline.width_s)}"
     text = [f"{attempts} in {duration_text(accounts.duration_s)} of sending, {busiest}."]
     if timeline.set_per_s is not None and timeline.least_allowed_per_s is not None:
-        lowered = timeline.least_allowed_per_s < timeline.set_per_s
+        rates = timeline.set_rates or (timeline.set_per_s,)
+        lowered = timeline.least_allowed_per_s < min(rates)
         until = f", lowered to {rate_text(timeline.least_allowed_per_s)} for a while" if lowered else ""
-        text.append(f"Allowed: {rate_text(timeline.set_per_s)}{until}.")
+        text.append(f"Allowed: {', then '.join(map(rate_text, rates))}{until}.")
     if timeline.pushed_back:
         text.append(f"The API refused {counted(timeline.pushed_back, 'attempt')} by 429 or 503.")
     if timeline.hold_count:
@@ -229,32 +175,6 @@ def outcome_text(outcome: Outcome) -> str:
     return outcome.value.replace("_", " ")
 
 
-def summary_markdown(accounts: Accounts, folder: Path) -> str:
-    """Return summary.md: about ten lines for a chat message, without customer data."""
-    run, tallies = accounts.run, accounts.tallies
-    outcomes = ", ".join(f"{count:,} {outcome_text(o)}" for o, count in tallies.outcomes.items() if count)
-    steps = [
-        f"- next: {step.text}" + (f" `{step.command}`" if step.command else "") for step in next_steps(accounts, folder)
-    ]
-    rows = (
-        f"{accounts.rows_read:,} read, {accounts.rows_blank:,} blank, {accounts.rows_with_problems:,} with problems, "
-        f"{accounts.rows_planned:,} planned"
-    )
-    requests = f"{tallies.unique:,} unique, {tallies.duplicates:,} duplicates, {tallies.contradicted:,} contradicted"
-    sent = (
-        f"{tallies.attempts:,} attempts, {tallies.retries:,} of them retries, in {duration_text(accounts.duration_s)} "
-        f"({accounts.rate_per_s:,.1f} per second)"
-    )
-    lines = [
-        f"**enroll-batch {run.run_id}: {run.state}, exit code {accounts.exit_code}**",
-        "",
-        verdict(accounts),
-        "",
-        f"- rows: {rows}",
-        f"- requests: {requests}",
-        f"- outcomes: {outcomes or 'none'}",
-        f"- sent: {sent}",
-        f"- accounts: {'balanced' if accounts.balanced else 'NOT BALANCED'}",
-        *steps,
-    ]
-    return "\n".join(lines) + "\n"
+def look_ups_text(tallies: Tallies) -> str:
+    """Return how many calls looked customers up."""
+    return f"{counted(tallies.look_ups, 'call')} to find customers' ids, not counted as attempts"

@@ -18,7 +18,7 @@ def found(unique: int, open_count: int, open_unenrolls: int = 0) -> Preview:
         rows_read=unique, rows_blank=0, rows_with_problems=0, rows_planned=unique, duplicates=0, contradicted=0,
         unique=unique,
     )  # fmt: skip
-    return Preview(totals, open_count, open_unenrolls, (), (), (), ())
+    return Preview(totals, open_count, open_unenrolls, (), (), (), (), ())
 
 
 def test_a_plan_is_asked_about_as_a_whole() -> None:

@@ -100,3 +100,41 @@ FILE = InputFacts(
 )
 def test_a_problem_shows_its_cell_only_where_it_names_nobody(column: str, shown: tuple[str, str]) -> None:
     assert MASK.problem(RowProblem(column, "v", Problem.AMBIGUOUS, "h"), FILE) == shown
+
+
+def test_who_was_not_found_is_masked_without_an_id() -> None:
+    record: list[object] = [""] * len(OUTCOME_COLUMNS)
+    record[OUTCOME_COLUMNS.index("customer_id")] = None
+    record[OUTCOME_COLUMNS.index("error_message")] = "no customer has 919111111111"
+    shown = MASK.outcome_record([*record, "919111111111"])  # type: ignore[list-item]
+    assert shown[OUTCOME_COLUMNS.index("customer_id")] is None
+    assert not any("919111111111" in str(value) for value in shown)
+    assert "919111111111" not in MASK.text("no customer has 919111111111", "mobile:919111111111")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no such user 345651206", f"no such user {MASK.customer(345651206)}"),
+        ("merged into 345900001", f"merged into {MASK.customer(345900001)}"),
+        ("user345900001 is gone", f"user{MASK.customer(345900001)} is gone"),
+        ("mobile +91 98765 43210", f"mobile {MASK.customer('+91 98765 43210')}"),
+        ("ask ann@example.org", f"ask {MASK.customer('ann@example.org')}"),
+        ('{"data": 345900001, "errors": []}', HIDDEN),
+        ("<html>345900001</html>", HIDDEN),
+        ("no answer within 30 s, HTTP 503", "no answer within 30 s, HTTP 503"),
+    ],
+)
+def test_what_the_api_says_names_nobody_be_it_another_customer(said: str, shown: str) -> None:
+    assert MASK.text(said, "345651206") == shown
+
+
+def test_an_answer_for_another_customer_stands_in_no_masked_file(reported: Reported) -> None:
+    def of_another(ledger: LedgerOfTests) -> None:
+        ledger.execute("""UPDATE outcome SET error_message = '{"data": 345900001}' WHERE outcome = 'in_doubt'""")
+
+    folder, _ = reported(of_another, {"mask": MASK})
+    assert "345900001" in (folder / "failed.csv").read_text()
+    assert "345900001" not in (folder / "report.html").read_text()
+    book = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    assert not [cell for sheet in book for row in sheet.iter_rows() for cell in row if "345900001" in str(cell.value)]

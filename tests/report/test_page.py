@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from batch.report import page
+from tests.report.conftest import write_again
 from tests.report.ledgers import SECOND, START
 
 if TYPE_CHECKING:
@@ -71,6 +72,53 @@ def test_the_page_loads_nothing_and_links_only_to_its_neighbours(reported: Repor
     assert "url(" not in (folder / "report.html").read_text()
 
 
+def test_the_log_is_listed_where_there_is_one(reported: Reported) -> None:
+    folder, _ = reported()
+    assert "run.log" not in (folder / "report.html").read_text()
+    (folder / "run.log").touch()
+    write_again(folder)
+    assert '<a href="run.log">run.log</a>' in (folder / "report.html").read_text()
+
+
+def test_samples_tell_two_files_of_one_name_apart(reported: Reported) -> None:
+    def same_names(ledger: LedgerOfTests) -> None:
+        ledger.execute("UPDATE input SET path = 'up/s' || input_no || '/users.csv', sheet = NULL")
+
+    folder, _ = reported(same_names)
+    text = (folder / "report.html").read_text()
+    assert "s1/users.csv, row 9<" in text
+    assert "s2/users.csv, row 11<" in text
+
+
+def test_what_stands_between_backticks_is_code_and_still_no_markup(reported: Reported) -> None:
+    folder, _ = reported(stop_text="go on with `resume <b>`", state="stopped", stop_reason="silent")
+    assert "<p>go on with <code>resume &lt;b&gt;</code></p>" in (folder / "report.html").read_text()
+
+
+def test_many_cycles_are_folded_and_have_sums_of_their_own(reported: Reported) -> None:
+    def cycles(ledger: LedgerOfTests) -> None:
+        for number in range(1, 31):
+            request_no = ledger.request(ledger.row(number, "x", ""), number, 1, ledger.period(f"C{number}"))
+            ledger.outcome(request_no, "enrolled")
+
+    folder, _ = reported(cycles)
+    text = (folder / "report.html").read_text()
+    assert "<h3>By target</h3>" in text
+    assert "<summary>By cycle: 33 lines</summary>" in text
+    assert "<summary>By target and cycle: 34 lines</summary>" in text
+
+
+def test_the_table_of_a_chart_says_all_that_the_chart_shows(reported: Reported) -> None:
+    folder, _ = reported(options={"set_per_s": 5.0})
+    text = (folder / "report.html").read_text()
+    table = text[text.index('<table aria-label="Attempts over time"') :]
+    header = re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', table[: table.index("</thead>")])
+    assert header == [
+        "From (UTC)", "Attempts", "Allowed", "done", "fix data", "fix setup", "retry", "look", "Tried again",
+        "429 or 503", "Held", "Events",
+    ]  # fmt: skip
+
+
 def test_the_page_can_be_read_by_machine_and_by_ear(reported: Reported) -> None:
     folder, _ = reported()
     text = (folder / "report.html").read_text()
@@ -94,7 +142,7 @@ def test_a_page_of_a_large_run_is_bounded_and_says_what_it_leaves_out(
 
     folder, _ = reported(more_events)
     text = (folder / "report.html").read_text()
-    assert "2 more lines stand in" in text
+    assert "2 more lines by target and cycle stand in" in text
     assert "3 more events are not shown; " in text
     assert "change 0" in text
     assert "change 1" not in text
@@ -112,8 +160,8 @@ def test_rare_events_are_shown_before_those_that_come_by_the_thousand(
 
     folder, _ = reported(storm)
     text = (folder / "report.html").read_text()
-    assert "<td>the cycle C9 is closed</td>" in text
-    assert "<td>20/s</td>" in text
+    assert "<div>the cycle C9 is closed</div></td>" in text
+    assert "<div>20/s</div></td>" in text
     assert "9 more events are not shown; " in text
 
 
@@ -129,7 +177,7 @@ def test_samples_are_few_and_say_how_many_more_there_are(reported: Reported) -> 
     card = card[: card.index("</li>")]
     assert "<span>101 requests</span>" in card
     assert "3 of them; 98 more stand in invalid_user.csv" in card
-    assert card.count('<th scope="row">') == 3
+    assert card.count('<th scope="row"') == 3
     assert "meaning of invalid_user 200 310011" in card
     assert "no user, said 99" not in text
 

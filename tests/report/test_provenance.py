@@ -11,7 +11,7 @@ from tests.report.test_folder import lines_of
 from tests.report.test_tables import row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from batch.report.reconcile import Accounts
@@ -35,8 +35,25 @@ class Ledgers:
         self.expected = count
 
     def find(self, rows: Sequence[ReportRow]) -> list[EarlierRequest | None]:
+        if not self.expected:  # nothing was to be looked up, so no ledger is open
+            return [None] * len(rows)
         self.asked += [row.request_no for row in rows]
         return [self.has] * len(rows)
+
+
+@dataclass
+class OwnLedger:
+    """This run, with so many outcomes that came after an attempt of ours, and these requests after a yes of ours."""
+
+    own_count: int = 0
+    after_yes: frozenset[int] = frozenset()
+
+    def count_reasons(self, reasons: Collection[str]) -> int:
+        assert reasons
+        return self.own_count
+
+    def after_own_yes(self, request_nos: Collection[int]) -> set[int]:
+        return self.after_yes & set(request_nos)
 
 
 def row(outcome: Outcome, reason: str = "") -> ReportRow:
@@ -63,13 +80,13 @@ def row(outcome: Outcome, reason: str = "") -> ReportRow:
 def test_the_provenance_is_what_the_ledgers_prove(
     outcome: Outcome, reason: str, has: EarlierRequest | None, expected: tuple[Provenance | None, str | None]
 ) -> None:
-    found = Provenances(Ledgers(has), 1)
+    found = Provenances(OwnLedger(), Ledgers(has), 1)
     assert found.of([row(outcome, reason)]) == [expected]
     assert found.counts.by_kind == ({expected[0]: 1} if expected[0] else {})
 
 
 def test_what_was_not_looked_up_everywhere_is_not_claimed() -> None:
-    assert Provenances(Ledgers(None, is_complete=False), 1).of([row(Outcome.ALREADY_ENROLLED)]) == [
+    assert Provenances(OwnLedger(), Ledgers(None, is_complete=False), 1).of([row(Outcome.ALREADY_ENROLLED)]) == [
         (Provenance.UNKNOWN, None)
     ]
 
@@ -77,9 +94,23 @@ def test_what_was_not_looked_up_everywhere_is_not_claimed() -> None:
 def test_only_those_who_were_enrolled_already_are_looked_up() -> None:
     ledgers = Ledgers(APRIL)
     rows = [replace(row(outcome), request_no=number) for number, outcome in enumerate(Outcome, start=1)]
-    Provenances(ledgers, 7).of(rows)
-    assert ledgers.expected == 7
+    Provenances(OwnLedger(2), ledgers, 7).of(rows)
+    assert ledgers.expected == 9
     assert ledgers.asked == [3, 5]
+
+
+def test_a_lost_answer_alone_is_enough_to_look_into_earlier_runs() -> None:
+    found = Provenances(OwnLedger(1), Ledgers(IN_DOUBT), 0)
+    assert found.of([row(Outcome.ENROLLED, "confirmed_by_retry")]) == [(Provenance.OWN_ATTEMPT, "april")]
+
+
+def test_nobody_is_called_enrolled_before_us_whom_this_run_enrolled_into_an_earlier_cycle() -> None:
+    rows = [replace(row(Outcome.ALREADY_ENROLLED), request_no=number) for number in (1, 2)]
+    own = OwnLedger(after_yes=frozenset({2}))
+    assert Provenances(own, None, 2).of(rows) == [
+        (Provenance.BEFORE_US, None), (Provenance.BEFORE_US_OR_CASCADE, None),
+    ]  # fmt: skip
+    assert Provenances(own, Ledgers(APRIL), 2).of(rows)[1] == (Provenance.EARLIER_RUN, "april")
 
 
 def test_every_provenance_has_words() -> None:

@@ -74,7 +74,10 @@ def test_accounts_that_add_up_satisfy_every_identity(inputs: tuple[InputFacts, .
     }  # fmt: skip
 
 
-FIGURES = ["expanded", "duplicates", "contradicted", "unique", "unsettled", "attempts", "first_attempts", "retries"]
+FIGURES = [
+    "expanded", "duplicates", "contradicted", "unique", "unsettled", "attempts", "first_attempts", "retries",
+    "missing_attempts", "nameless",
+]  # fmt: skip
 
 
 @settings(deadline=None)
@@ -216,6 +219,8 @@ def test_an_undamaged_ledger_balances(tmp_path: Path) -> None:
         ("DELETE FROM source_row WHERE row_no = 2", "rows"),
         ("UPDATE input SET rows_read = rows_read + 1", "rows"),
         ("UPDATE input SET rows_blank = 0", "rows"),
+        ("DELETE FROM attempt", "numbers"),
+        ("DELETE FROM period WHERE period_no = 2", "names"),
         (
             "INSERT INTO attempt VALUES (99, 1, 1, 'refused', 1, 'server_error', '', 503, NULL, '', '', 0, 0)",
             "attempts",

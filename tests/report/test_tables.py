@@ -16,7 +16,7 @@ from batch.model import (
     request_id,
 )
 from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS, OutcomeTable, RejectedTable, utc_text
-from tests.report.ledgers import plain_advice
+from tests.report.ledgers import PlainAdvice
 
 MILESTONE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)
 
@@ -34,7 +34,7 @@ def row_of(*cells: str | float | bool | None, request: EnrollmentRequest | None 
 
 def extra(inputs: list[InputFacts], row: ReportRow) -> dict[str, object]:
     """The columns behind our own, with their values."""
-    table = OutcomeTable(inputs, plain_advice)
+    table = OutcomeTable(inputs, PlainAdvice())
     ours = len(OUTCOME_COLUMNS)
     return dict(zip(table.columns[ours:], table.record(row)[ours:], strict=True))
 
@@ -43,7 +43,7 @@ def test_an_outcome_line_says_what_was_asked_how_it_ended_and_where_it_came_from
     scope = Scope(Action.ENROLL, Kind.MILESTONE, 50672, 29463, 5512)
     asked = EnrollmentRequest(scope, 345651201, "C1", initial_balance=0)
     row = replace(row_of(request=asked), outcome=Outcome.VALUE_NOT_APPLIED, error_code=310119, reason="r", attempts=3)
-    table = OutcomeTable([replace(file_with("customer_id", customer_id=0), sheet="May")], plain_advice)
+    table = OutcomeTable([replace(file_with("customer_id", customer_id=0), sheet="May")], PlainAdvice())
     assert dict(zip(table.columns, table.record(row), strict=True)) == {
         "customer_id": 345651201,
         "period_name": "C1",
@@ -72,7 +72,7 @@ def test_an_outcome_line_says_what_was_asked_how_it_ended_and_where_it_came_from
 
 
 def test_who_enrolled_stands_behind_the_source_and_before_the_columns_of_the_row() -> None:
-    table = OutcomeTable([file_with("id", "Region", customer_id=0)], plain_advice)
+    table = OutcomeTable([file_with("id", "Region", customer_id=0)], PlainAdvice())
     record = table.record(row_of("1", "North"), "earlier_run", "20251121T100000Z-april")
     assert table.columns[-3:] == ("provenance", "earlier_run", "Region")
     assert record[-3:] == ["earlier_run", "20251121T100000Z-april", "North"]
@@ -80,7 +80,7 @@ def test_who_enrolled_stands_behind_the_source_and_before_the_columns_of_the_row
 
 def test_a_reset_is_shown_only_where_it_applies() -> None:
     streak = Scope(Action.ENROLL, Kind.STREAK, None, 29463, 77)
-    table = OutcomeTable([file_with("customer_id", customer_id=0)], plain_advice)
+    table = OutcomeTable([file_with("customer_id", customer_id=0)], PlainAdvice())
     column = OUTCOME_COLUMNS.index("reset_streak_status")
 
     def shown(request: EnrollmentRequest) -> object:
@@ -113,7 +113,7 @@ def test_the_columns_of_several_inputs_are_united_in_the_order_of_appearance() -
 
 
 def test_two_columns_with_one_header_keep_both_their_values() -> None:
-    table = OutcomeTable([file_with("id", "Note", "Note", customer_id=0)], plain_advice)
+    table = OutcomeTable([file_with("id", "Note", "Note", customer_id=0)], PlainAdvice())
     assert table.columns[-2:] == ("Note", "Note")
     assert table.record(row_of("1", "a", "b"))[-2:] == ["a", "b"]
 
@@ -157,3 +157,23 @@ def test_times_are_iso_8601_in_utc_to_the_millisecond() -> None:
     assert utc_text(1_763_805_600_000_000_000) == "2025-11-22T10:00:00.000Z"
     assert utc_text(1_763_805_659_999_999_999) == "2025-11-22T10:00:59.999Z"
     assert utc_text(None) is None
+
+
+def test_what_names_a_customer_instead_of_an_id_travels_under_our_name_for_it() -> None:
+    file = file_with("Phone (home)", "mobile", "Region", mobile=0)
+    row = row_of("+91 91111-11111", "x", "Nörd", request=EnrollmentRequest(MILESTONE, "mobile:919111111111", "C1"))
+    assert extra([file], row) == {"mobile": "+91 91111-11111", "input_mobile": "x", "Region": "Nörd"}
+    assert OutcomeTable([file], PlainAdvice()).record(row)[0] is None
+
+
+def test_a_report_that_goes_back_in_keeps_what_names_the_customers_once() -> None:
+    columns = (*OUTCOME_COLUMNS, "mobile", "input_mobile")
+    file = file_with(*columns, customer_id=0, period_name=1, request_id=15, mobile=len(OUTCOME_COLUMNS))
+    row = row_of(*[""] * len(OUTCOME_COLUMNS), "919111111111", "x")
+    assert extra([file], row) == {"mobile": "919111111111", "input_mobile": "x"}
+
+
+def test_an_ordinary_column_of_one_input_is_not_taken_for_what_names_the_customers_of_another() -> None:
+    one, other = file_with("customer_id", "mobile", customer_id=0), file_with("mobile", number=2, mobile=0)
+    assert extra([one, other], row_of("1", "call me")) == {"input_mobile": "call me", "mobile": None}
+    assert extra([one, other], row_of("919111111111", number=2)) == {"input_mobile": None, "mobile": "919111111111"}

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch.model import Outcome, RunFacts, State, StopReason, Tallies
+from batch.report.chat import summary_markdown
 from batch.report.reconcile import Accounts, reconcile
 from batch.report.terminal import WIDTH, closing_table
-from batch.report.words import STOPS, duration_text, next_steps, share_text, summary_markdown, verdict
-from tests.report.ledgers import START, plain_advice
+from batch.report.words import STOPS, command_line, duration_text, share_text, verdict
+from tests.report.ledgers import START, PlainAdvice
 from tests.report.test_reconcile import input_of, tallies_of
 
 if TYPE_CHECKING:
@@ -21,13 +23,15 @@ FOLDER = Path("reports/20251122T100000Z-may")
 
 
 def accounts_of(
-    tallies: Tallies, state: State = State.FINISHED, stop_reason: str | None = None, problems: int = 0
-) -> Accounts:
+    tallies: Tallies, state: State = State.FINISHED, stop_reason: str | None = None, problems: int = 0,
+    roles: dict[str, int] | None = None, earlier_run: str | None = None,
+) -> Accounts:  # fmt: skip
     run = RunFacts(
-        "20251122T100000Z-may", "0.1.0", state, stop_reason, None, "mia", "crm7", "enroll-batch run may.csv",
+        "20251122T100000Z-may", "0.1.0", state, stop_reason, None, "mia", "crm7", "run",
         "configs/may plan.yaml", "sandbox", START, START, START, 30 * 10**9,
     )  # fmt: skip
-    return reconcile(run, (input_of(0, problems, 10),), tallies)
+    file = replace(input_of(0, problems, 10), roles=roles or {})
+    return reconcile(run, (file,), tallies, earlier_run=earlier_run)
 
 
 ALL_DONE = tallies_of({Outcome.ENROLLED: 1_200, Outcome.ALREADY_ENROLLED: 50})
@@ -57,34 +61,16 @@ def test_the_verdict_is_one_plain_sentence(accounts: Accounts, words: str) -> No
     assert verdict(accounts) == words
 
 
+def test_the_command_line_is_that_which_began_the_run() -> None:
+    accounts = accounts_of(ALL_DONE)
+    assert command_line(accounts) == "enroll-batch run may.csv -c 'configs/may plan.yaml'"
+    run = replace(accounts.run, overrides='{"rate": "60/min", "canary": 5, "until": null, "asked_at": 1}')
+    assert command_line(replace(accounts, run=run)).endswith("plan.yaml' --rate 60/min --canary 5")
+    assert "may.csv" not in command_line(replace(accounts, run=replace(run, command="nightly")))
+
+
 def test_every_reason_to_stop_has_words() -> None:
     assert set(STOPS) == set(StopReason)
-
-
-def test_a_run_that_is_all_done_leaves_nothing_to_do() -> None:
-    assert next_steps(accounts_of(ALL_DONE), FOLDER) == ()
-
-
-def test_the_next_commands_are_exact_and_can_be_pasted() -> None:
-    steps = next_steps(accounts_of(MIXED, problems=1), FOLDER)
-    assert [step.command for step in steps] == [
-        f"enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
-        f"enroll-batch verify {FOLDER}",
-        None,
-    ]
-
-
-@pytest.mark.parametrize("state", [State.PLANNING, State.PLANNED, State.SENDING, State.STOPPED])
-def test_a_run_that_is_not_finished_is_resumed(state: State) -> None:
-    steps = next_steps(accounts_of(MIXED, state), Path("my runs/one"))
-    assert steps[0].command == "enroll-batch resume 'my runs/one'"
-    assert len(steps) == 2
-
-
-def test_an_upload_that_cannot_be_sent_is_mended_not_resumed() -> None:
-    steps = next_steps(accounts_of(tallies_of({}), State.STOPPED, "input", problems=9), FOLDER)
-    assert [step.command for step in steps] == [None]
-    assert steps[0].text.startswith("Mend the rows")
 
 
 @pytest.mark.parametrize(
@@ -110,12 +96,20 @@ def test_the_chat_summary_is_about_ten_lines() -> None:
     assert len([line for line in text.splitlines() if line]) <= 10
     assert "**enroll-batch 20251122T100000Z-may: finished, exit code 5**" in text
     assert "- outcomes: 970 enrolled, 29 invalid user, 1 in doubt" in text
-    assert "- sent: 1,000 attempts, 0 of them retries, in 30.0 s (33.3 per second)" in text
+    assert "- sent: 1,000 attempts, 0 of them retries, in 30.0 s (33.33 per second)" in text
+
+
+def test_the_chat_summary_stays_short_when_there_is_much_to_do() -> None:
+    everything = tallies_of(dict.fromkeys(Outcome, 1), duplicates=1, contradicted=1)
+    text = summary_markdown(accounts_of(everything, problems=1), FOLDER)
+    assert len([line for line in text.splitlines() if line]) <= 10
+    assert text.endswith("more steps, in report.html\n")
+    assert "17 unique, 1 duplicate, 1 contradicted" in text
 
 
 def test_nothing_but_commands_and_paths_is_wider_than_a_terminal(reported: Reported) -> None:
     folder, accounts = reported(stop_text="a long reason " * 20, state="stopped", stop_reason="fault")
-    lines = closing_table(accounts, folder, lambda *_: "Look at the message, correct the row and send it again. " * 3)
+    lines = closing_table(accounts, folder, PlainAdvice())
     wide = [line for line in lines if len(line) > WIDTH]
     assert all(str(folder) in line for line in wide)
     assert not [line for line in lines if line != line.rstrip()]
@@ -123,7 +117,7 @@ def test_nothing_but_commands_and_paths_is_wider_than_a_terminal(reported: Repor
 
 def test_the_closing_table_reads_well() -> None:
     tallies = tallies_of({Outcome.ENROLLED: 970, Outcome.INVALID_USER: 30}, duplicates=1)
-    assert closing_table(accounts_of(tallies, problems=1), FOLDER, plain_advice) == [
+    assert closing_table(accounts_of(tallies, problems=1), FOLDER, PlainAdvice()) == [
         "Run 20251122T100000Z-may",
         "  Finished: 970 of 1,000 requests done, 30 need work. Not sent: 1 row with",
         "  problems.",
@@ -133,6 +127,8 @@ def test_the_closing_table_reads_well() -> None:
         "  expanded = unique + duplicates + contradicted   1,001 = 1,000 + 1 + 0",
         "  unique = sum over outcomes                      1,000 = 1,000",
         "  attempts = first attempts + retries             1,000 = 1,000 + 0",
+        "  attempts missing before a later one = none      0 = 0",
+        "  requests without their cycle or target = none   0 = 0",
         "  sum over outcomes = sum by target and cycle     1,000 = 1,000",
         "  open requests of a finished run = none          0 = 0",
         "",
@@ -147,14 +143,14 @@ def test_the_closing_table_reads_well() -> None:
         "  failed.csv            0 requests",
         "  rejected_rows.csv     1 row with problems, 1 duplicate, 0 contradicted",
         "                        requests",
-        "  report.html, reconciliation.xlsx, annotated.xlsx, summary.json, summary.md,",
-        "  run.log",
+        "  annotated.xlsx, report.html, reconciliation.xlsx, summary.json, summary.md",
         "",
         "Next",
         "  Correct the customers in invalid_user.csv, empty the request_id of their rows,",
         "  then send them:",
         f"    enroll-batch run {FOLDER}/invalid_user.csv -c 'configs/may plan.yaml'",
-        "  Mend the rows that were not sent and run them as a new file: rejected_rows.csv",
-        "  says what is wrong with which cell, and annotated.xlsx shows it in your own",
-        "  rows.",
+        "  Mend the rows in rejected_rows.csv, as their hint says; remove the duplicates",
+        "  (annotated.xlsx shows the cells in your upload, but sends the good rows again",
+        "  too); then run it:",
+        f"    enroll-batch run {FOLDER}/rejected_rows.csv -c 'configs/may plan.yaml'",
     ]

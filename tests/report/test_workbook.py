@@ -12,11 +12,12 @@ import python_calamine
 from batch.errors import EnrollBatchError
 from batch.model import Outcome
 from batch.report import workbook
-from batch.report.cells import book
+from batch.report.cells import CUT, LONGEST, book
 from batch.report.figure_sheets import BY_CODE, OVER_TIME
 from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS
 from batch.report.workbook import SHEET_OF
 from tests.report.conftest import write_again
+from tests.report.ledgers import SECOND, START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from openpyxl.cell import Cell
 
     from batch.report.reconcile import Accounts
+    from tests.report.ledgers import LedgerOfTests
 
     Reported = Callable[..., tuple[Path, Accounts]]
 
@@ -154,11 +156,52 @@ def test_charts_are_native_and_sheets_have_filters_and_frozen_headers(reported: 
                 titles |= set(re.findall(rb"<a:t>([^<]+)</a:t>", archive.read(name)))
     assert titles == {
         b"Requests by outcome", b"Attempts over time, by what they brought", b"Rate against the allowed rate",
-        b"Progress over time",
+        b"Progress over time", b"2025-11-22 (UTC)",
     }  # fmt: skip
     for sheet in (opened[name] for name in SHEETS[5:]):
         assert sheet.freeze_panes == "B2"
-        assert sheet.auto_filter.ref
+    for sheet in (opened[name] for name in SHEETS[2:]):
+        assert sheet.auto_filter.ref.startswith("A1:")
+    assert opened["By target and cycle"].auto_filter.ref.endswith("5")
+
+
+def test_a_chart_over_midnight_shows_the_day_beside_each_time(reported: Reported) -> None:
+    def long_run(ledger: LedgerOfTests) -> None:
+        for number in range(1, 61):
+            request_no = ledger.request(ledger.row(number, "x", ""), number, 1, 2)
+            ledger.outcome(request_no, "enrolled", settled_at=START + number * 1200 * SECOND)
+        ledger.event("finished", "done", at=START + 20 * 3600 * SECOND)
+
+    folder, _ = reported(long_run)
+    with zipfile.ZipFile(folder / "reconciliation.xlsx") as archive:
+        charts = [archive.read(name).decode() for name in archive.namelist() if name.startswith("xl/charts/chart")]
+    over_time = [chart for chart in charts if "2025-11-22 to 2025-11-23 (UTC)" in chart]
+    assert len(over_time) == 3
+    assert all('formatCode="dd mmm hh:mm"' in chart for chart in over_time)
+
+
+def test_the_times_of_the_summary_are_dates(reported: Reported) -> None:
+    folder, _ = reported()
+    facts = {row[0]: row[1] for row in openpyxl.load_workbook(folder / "reconciliation.xlsx")["Summary"].values}
+    assert facts["Sending began"] == dt.datetime(2025, 11, 22, 10, 0, 1)  # noqa: DTZ001  # sheets know no time zones
+    assert facts["Sending ended"] == dt.datetime(2025, 11, 22, 10, 1, 1)  # noqa: DTZ001
+    assert facts["Rate on average"] == "28.5 per minute"
+
+
+@pytest.mark.parametrize("sign", ["x", "😀"])
+def test_a_text_that_no_cell_can_hold_ends_with_words_that_say_so(tmp_path: Path, sign: str) -> None:
+    path = tmp_path / "long.xlsx"
+    units = len(sign.encode("utf-16-le")) // 2
+    fits, too_long = sign * (LONGEST // units), sign * (LONGEST // units + 1)
+    with book(path, 0) as opened:
+        sheet = opened.add_sheet("x")
+        opened.write(sheet, 0, 0, fits)
+        opened.write(sheet, 1, 0, too_long)
+    first, second = (row[0] for row in openpyxl.load_workbook(path)["x"].iter_rows(values_only=True))
+    assert first == fits
+    assert str(second).startswith(sign * 30_000 if units == 1 else sign)
+    assert str(second).endswith(CUT)
+    assert len(str(second).encode("utf-16-le")) // 2 <= LONGEST
 
 
 def test_a_chart_shows_the_figures_that_its_title_names(reported: Reported) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from batch.capillary.target_groups import Cycle, Target
 from batch.errors import ConfigError
-from batch.run.group_facts import GroupFacts
 from batch.run.cycles import check_cycles, check_targets, choose_cycles
+from batch.run.group_facts import GroupFacts
 
 TODAY = dt.date(2026, 11, 22)
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.model import Outcome, State, StopReason
+from batch.report.steps import next_steps
+from tests.report.test_reconcile import tallies_of
+from tests.report.test_words import ALL_DONE, FOLDER, MIXED, accounts_of
+
+if TYPE_CHECKING:
+    from batch.report.reconcile import Accounts
+
+CONFIG = "-c 'configs/may plan.yaml'"
+
+
+def commands_of(accounts: Accounts) -> list[str | None]:
+    return [step.command for step in next_steps(accounts, FOLDER)]
+
+
+def test_a_run_that_is_all_done_leaves_nothing_to_do() -> None:
+    assert next_steps(accounts_of(ALL_DONE), FOLDER) == ()
+
+
+def test_the_next_commands_are_exact_and_can_be_pasted() -> None:
+    assert commands_of(accounts_of(MIXED, problems=1)) == [
+        f"enroll-batch run {FOLDER}/invalid_user.csv {CONFIG}",
+        f"enroll-batch verify {FOLDER}",
+        f"enroll-batch rerun {FOLDER}",
+        f"enroll-batch run {FOLDER}/rejected_rows.csv {CONFIG}",
+    ]
+
+
+def test_wrong_cycles_are_not_hidden_by_what_is_in_doubt() -> None:
+    wrong = tallies_of({Outcome.PERIOD_NOT_FOUND: 3, Outcome.NOT_SENT: 40, Outcome.IN_DOUBT: 5})
+    accounts = accounts_of(wrong)
+    assert commands_of(accounts) == [f"enroll-batch verify {FOLDER}", f"enroll-batch rerun {FOLDER} {CONFIG}"]
+    assert "48 requests (3 period not found, 5 in doubt, 40 not sent)" in next_steps(accounts, FOLDER)[1].text
+
+
+def test_wrong_cycles_of_a_column_are_corrected_in_the_file_and_left_out_of_the_rerun() -> None:
+    wrong = tallies_of({Outcome.PERIOD_NOT_FOUND: 3, Outcome.NOT_SENT: 40, Outcome.IN_DOUBT: 5})
+    accounts = accounts_of(wrong, roles={"customer_id": 0, "period_name": 1})
+    assert commands_of(accounts) == [
+        f"enroll-batch verify {FOLDER}",
+        f"enroll-batch rerun {FOLDER} --only server_error --only in_doubt",
+        f"enroll-batch run {FOLDER}/failed.csv {CONFIG}",
+    ]
+    assert "43 requests (3 period not found, 40 not sent)" in next_steps(accounts, FOLDER)[2].text
+    assert "remove the other rows" in next_steps(accounts, FOLDER)[2].text
+    alone = accounts_of(tallies_of({Outcome.PERIOD_NOT_FOUND: 3}), roles=accounts.inputs[0].roles)
+    assert "remove the other rows" not in next_steps(alone, FOLDER)[0].text
+
+
+def test_what_only_a_person_can_judge_gets_no_command() -> None:
+    judged = tallies_of({Outcome.VALUE_NOT_APPLIED: 2, Outcome.UNRECOGNISED: 1, Outcome.INVALID_INPUT: 4})
+    assert commands_of(accounts_of(judged)) == [f"enroll-batch run {FOLDER}/failed.csv {CONFIG}", None]
+
+
+@pytest.mark.parametrize("state", [State.PLANNING, State.PLANNED, State.SENDING, State.STOPPED])
+def test_a_run_that_is_not_finished_is_resumed(state: State) -> None:
+    steps = next_steps(accounts_of(MIXED, state), Path("my runs/one"))
+    assert steps[0].command == "enroll-batch resume 'my runs/one'"
+    assert len(steps) == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (StopReason.SILENT, "When the API answers again"),
+        (StopReason.CANARY, "If the canary went well"),
+        (StopReason.GUARD, "where its config is wrong"),
+        (StopReason.LIMIT, "Go on with this run:"),
+    ],
+)
+def test_going_on_says_under_which_condition(reason: StopReason, words: str) -> None:
+    assert words in next_steps(accounts_of(MIXED, State.STOPPED, reason), FOLDER)[0].text
+
+
+def test_an_upload_that_cannot_be_sent_is_mended_not_resumed() -> None:
+    steps = next_steps(accounts_of(tallies_of({}), State.STOPPED, "input", problems=9), FOLDER)
+    assert [step.command for step in steps] == [f"enroll-batch run {FOLDER}/rejected_rows.csv {CONFIG}"]
+    assert steps[0].text.startswith("Mend the rows")
+
+
+def test_a_file_that_was_processed_before_names_the_run_that_did() -> None:
+    again = tallies_of({Outcome.ALREADY_ENROLLED: 99, Outcome.ENROLLED: 1})
+    assert "by the run april: this" in next_steps(accounts_of(again, earlier_run="april"), FOLDER)[0].text
+    assert "enrolled already: this" in next_steps(accounts_of(again), FOLDER)[0].text
