@@ -225,7 +225,8 @@ class Advisor:
     def _mend(self, outcome: Outcome, reason: str) -> str:
         """Say how a mended setup is sent; what stood in a column is not mended by a config."""
         if self.is_finished is False and outcome is Outcome.SCOPE_REFUSED:
-            return "resume the run if it is mended at Capillary, else run the upload anew with the corrected config"
+            anew = "run the upload anew with the corrected config and --again"
+            return f"resume the run if it is mended at Capillary, else {anew}"
         names = _COLUMNS.get((outcome, reason), ())
         stand_in = [name for name in names if self.columns is None or name in self.columns]
         in_file = f"correct {' and '.join(stand_in)} in failed.csv, empty the request_id, and run these rows alone"

@@ -46,7 +46,7 @@ class Preview:
     notes: tuple[str, ...]
     problems: tuple[tuple[str, int], ...]
     """Row problems by kind, with how many rows or requests each."""
-    hours: tuple[str, ...]
+    hours: tuple[str, ...] = ()
     """Whether the work fits into the hours in which requests may start, and when it ends; nothing where any will do."""
     later_cycle_count: int = 0
     """Open requests to enroll that follow another cycle of the same customer and target."""

@@ -9,12 +9,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from batch.model import Chunk, Entries, Event, Intent, Looked, OpenRequest, Outcome, Result, Tells, Verdict
+from batch.model import (
+    Chunk,
+    Entries,
+    Event,
+    Intent,
+    Looked,
+    OpenRequest,
+    Outcome,
+    Result,
+    StopReason,
+    Tells,
+    Verdict,
+)
 from batch.sending.adaptive import RetryBudget
+from batch.sending.cascade import Cascades, OnCascade
+from batch.sending.guards import Stop
 from batch.sending.quarantine import Quarantines  # noqa: TC001 - a dataclass names its types
 from batch.sending.retry import InDoubt
 from batch.sending.throttle import Speed, Throttle
@@ -22,13 +36,15 @@ from batch.sending.throttle import Speed, Throttle
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
+    from batch.sending.guards import Reachability, RunRefusals, Thresholds
     from batch.sending.lanes import Lanes
     from batch.sending.retry import RetryRules
 
 
 LOOKS = 3
 """How often the API is asked about one request in doubt, when it gives no answer to that either."""
+CASCADE, NO_CASCADE = "cascade", "no_cascade"
+"""The events that say that a cascade was found, and that the finding was taken back."""
 
 
 @dataclass(slots=True)
@@ -39,6 +55,7 @@ class Guards:
     thresholds: Thresholds
     reachability: Reachability
     quarantines: Quarantines
+    cascades: Cascades = field(default_factory=Cascades)
 
 
 def now_ns() -> int:
@@ -172,14 +189,29 @@ class Conclusions:
         self._entries.results.append(result)
         self.settled[result.verdict.outcome] += 1
         self._budget.settled()
+        self._learn(item, result)
         if self._lanes.settle(item):
             self._entries.finished_chunks.append(item.chunk)
-        if result.verdict.outcome is Outcome.NOT_SENT:
+            self._guards.cascades.forget(item.chunk.chunk_no)
+        if result.verdict.outcome in {Outcome.NOT_SENT, Outcome.COVERED_BY_CASCADE}:  # no answer
             return
         if stop := self._guards.thresholds.observe(result.verdict.outcome):
             self._stop(stop)
         if closed := self._guards.quarantines.observe(item.request, result.verdict):
             self.event("quarantine", closed)
+
+    def _learn(self, item: OpenRequest, result: Result) -> None:
+        """Find out by how a request ended whether its target cascades, and do what is asked for then."""
+        found = self._guards.cascades.settled(item, result.verdict, result.attempt)
+        if found is None:
+            return
+        self.event(CASCADE if found.is_found else NO_CASCADE, found.text)
+        if found.is_found and self._guards.cascades.on_cascade is OnCascade.STOP:
+            self._stop(Stop(StopReason.GUARD, f"{found.text}; campaign.on_cascade: stop"))
+
+    def cover(self, item: OpenRequest) -> None:
+        """Settle a request that an earlier cycle of this run covers, without a call; its lane is seen to."""
+        self._end_unsent(item, Verdict(Outcome.COVERED_BY_CASCADE, settled=True))
 
     def decide_pending(self, stop: Stop | None) -> None:
         """Settle refusals that were too few to speak for the run; leave them open when the run stops anyhow."""

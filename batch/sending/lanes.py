@@ -1,22 +1,29 @@
 """Step 4 of 5: keep each customer's requests in order, one at a time.
 
 Owns which request may go next: lanes that are ready, in the order of the input; lanes that wait for a retry; lanes
-with a request in flight. Pure: time is an argument, in nanoseconds.
+with a request in flight; lanes that wait for what others find out. Pure: time is an argument, in nanoseconds.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from dataclasses import dataclass, field
 from itertools import count, groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from batch.model import Chunk, OpenRequest
 
-Lane = deque["OpenRequest"]
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One customer's open requests in order; `left` are those that it went on without."""
+
+    open: deque[OpenRequest]
+    left: list[OpenRequest] = field(default_factory=list)
 
 
 class Lanes:
@@ -27,13 +34,15 @@ class Lanes:
         self._waiting: list[tuple[int, int, Lane]] = []
         self._order = count()
         self._in_flight: dict[int, Lane] = {}
+        self._held: list[Lane] = []
+        self._left: list[Lane] = []
         self._open: Counter[Chunk] = Counter()
 
     def add_chunk(self, chunk: Chunk, requests: Sequence[OpenRequest]) -> None:
         """Take the open requests of a chunk, lane by lane in lane order."""
         self._open[chunk] += len(requests)
         for _, lane in groupby(requests, key=lambda item: item.request.customer):
-            self._ready.append(deque(lane))
+            self._ready.append(Lane(deque(lane)))
 
     @property
     def ready_count(self) -> int:
@@ -47,7 +56,7 @@ class Lanes:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no request is ready, waiting or in flight."""
+        """Whether no request is ready, waiting for its time, or in flight."""
         return not (self._ready or self._waiting or self._in_flight)
 
     def next_retry_at(self) -> int | None:
@@ -62,8 +71,12 @@ class Lanes:
     def take(self) -> OpenRequest:
         """Take the next request; its lane stands still until `advance`, `retry` or `give_back`."""
         lane = self._ready.popleft()
-        self._in_flight[lane[0].request_no] = lane
-        return lane[0]
+        self._in_flight[lane.open[0].request_no] = lane
+        return lane.open[0]
+
+    def rest_of(self, item: OpenRequest) -> Iterator[OpenRequest]:
+        """Return what is open in the lane of a request that was taken, itself included."""
+        return iter(self._in_flight[item.request_no].open)
 
     def advance(self, item: OpenRequest) -> None:
         """Let the lane go on to its next request: this one needs no further attempt.
@@ -71,14 +84,52 @@ class Lanes:
         It goes on before others begin, so that a run which stops half-way leaves few customers half enrolled.
         """
         lane = self._in_flight.pop(item.request_no)
-        lane.popleft()
-        if lane:
+        lane.open.popleft()
+        self._go_on(lane)
+
+    def leave(self, item: OpenRequest) -> None:
+        """Let the lane go on without this request, for now."""
+        lane = self._in_flight.pop(item.request_no)
+        lane.left.append(lane.open.popleft())
+        self._go_on(lane)
+
+    def _go_on(self, lane: Lane) -> None:
+        if lane.open:
             self._ready.appendleft(lane)
+        elif lane.left:
+            self._left.append(lane)
+
+    def hold(self, item: OpenRequest) -> None:
+        """Let the whole lane wait, until `release_held`."""
+        self._held.append(self._in_flight.pop(item.request_no))
+
+    def release_held(self) -> bool:
+        """Make those ready that wait for others, before all that were not begun; return whether there were any."""
+        held, self._held = self._held, []
+        self._ready.extendleft(reversed(held))
+        return bool(held)
+
+    def release_left(self) -> None:
+        """Make what lanes went on without ready again, where nothing else of the customer is open."""
+        for lane in reversed(self._left):
+            lane.open, lane.left = deque(lane.left), []
+            self._ready.appendleft(lane)
+        self._left = []
+
+    def take_left(self, is_needless: Callable[[OpenRequest], bool]) -> list[OpenRequest]:
+        """Take what lanes went on without and is needless, in order; the rest becomes ready as by `release_left`."""
+        needless = [item for lane in self._left for item in lane.left if is_needless(item)]
+        taken = {item.request_no for item in needless}
+        for lane in self._left:
+            lane.left = [item for item in lane.left if item.request_no not in taken]
+        self._left = [lane for lane in self._left if lane.left]
+        self.release_left()
+        return needless
 
     def retry(self, item: OpenRequest, not_before: int) -> None:
         """Try the request again later; `item` carries what its attempts left behind."""
         lane = self._in_flight.pop(item.request_no)
-        lane[0] = item
+        lane.open[0] = item
         heapq.heappush(self._waiting, (not_before, next(self._order), lane))
 
     def give_back(self, item: OpenRequest) -> None:

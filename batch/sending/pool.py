@@ -17,6 +17,7 @@ from batch.sending.attempts import Attempts
 from batch.sending.conclusions import Conclusions, now_ns
 from batch.sending.guards import Stop
 from batch.sending.lanes import Lanes
+from batch.sending.needless import Needless
 from batch.sending.selection import Selection
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Pool:
         self._idle = list(reversed(range(concurrency)))
         self._lanes = Lanes()
         self._conclusions = Conclusions(self._lanes, speed, retry, guards, random=random, stop=self.stop)
+        self._needless = Needless(self._lanes, guards.cascades, self._conclusions)
         self._attempts = Attempts(sender, judge, self._conclusions, self.stop)
         self._timetable = timetable
         self._closed_until = 0
@@ -161,9 +163,12 @@ class Pool:
                 await self._wait(None)
                 continue
             self._lanes.wake(now)
+            self._needless.hear()
             if not self._lanes.ready_count:
                 if self._lanes.is_empty:
-                    return
+                    if self._selection.is_used_up or not self._needless.finish():
+                        return
+                    continue
                 retry_at = self._lanes.next_retry_at()
                 if retry_at is not None and not self._tasks:
                     retry_at = self._opens_at(retry_at)
@@ -210,6 +215,8 @@ class Pool:
                 self._conclusions.leave_out(item, closed)
             elif self._conclusions.is_to_be_left(item):
                 self._conclusions.leave_in_doubt(item)
+            elif self._needless.stands_back(item):
+                continue
             elif self._selection.takes(item):
                 batch.append(item)
             else:

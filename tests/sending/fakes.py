@@ -24,6 +24,7 @@ from batch.model import (
     Verdict,
 )  # fmt: skip
 from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
+from batch.sending.cascade import Cascades
 from batch.sending.conclusions import Guards
 from batch.sending.guards import Reachability, RunRefusals, Thresholds
 from batch.sending.pacing import Pacer
@@ -182,6 +183,7 @@ def make_pool(
     minimum: int = 10,
     adaptive: bool = False,
     timetable: Timetable | None = None,
+    cascades: Cascades | None = None,
 ) -> Pool:
     adaptives = (AdaptiveRate(rate), AdaptiveConcurrency(concurrency)) if adaptive else ()
     return Pool(
@@ -195,6 +197,7 @@ def make_pool(
             Thresholds(stop_when or {}, minimum),
             Reachability(attempts, int(outage_s * 1e9), 10),
             Quarantines(),
+            cascades or Cascades(),
         ),
         concurrency=concurrency,
         random=lambda: 0.5,
