@@ -26,7 +26,7 @@ from click.testing import CliRunner
 from batch import errors
 from batch.capillary import advice
 from batch.commands.cli import cli
-from batch.config import settings_table
+from batch.config import load_settings, settings_table
 from batch.errors import EXIT_CODES
 from batch.model import Outcome, Problem
 from batch.report.reconcile import STOP_EXIT_CODES
@@ -273,9 +273,21 @@ def test_the_line_for_cron_does_its_work(readme: str, tmp_path: Path) -> None:
 
 
 def test_the_switches_that_the_readme_shows_exist(readme: str) -> None:
-    (block,) = (block for block in blocks(readme) if block.language == "yaml")
+    (block,) = (block for block in blocks(readme) if block.text.startswith("sandbox:"))
     switches = yaml.safe_load(block.text)["sandbox"]
     assert parse_switches({name: str(value) for name, value in switches.items()}).faults
+
+
+def test_those_who_are_told_in_the_readme_are_valid(readme: str) -> None:
+    (block,) = (block for block in blocks(readme) if block.text.startswith("notify:"))
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block.text), "x")
+    text = f"api: {{base_url: sandbox}}\n{block.text}"
+    told = load_settings(README, with_secrets=True, working_dir=ROOT, environ=environ, text=text).notify
+    assert [entry.kind for entry in told] == ["email", "webhook", "heartbeat"]
+
+
+def test_every_sample_for_unattended_nights_is_mentioned(readme: str) -> None:
+    assert [path.name for path in (ROOT / "configs" / "deploy").iterdir() if f"`{path.name}`" not in readme] == []
 
 
 def test_the_readme_names_every_file_of_a_run(readme: str, tmp_path: Path) -> None:
@@ -314,7 +326,7 @@ def test_help_fits_80_columns(command: str) -> None:
 
 
 def test_every_config_is_mentioned_and_has_a_sample(readme: str) -> None:
-    names = {path.name for path in (ROOT / "configs").iterdir()}
+    names = {path.name for path in (ROOT / "configs").iterdir() if path.is_file()}
     assert names == FITTING.keys()
     assert [name for name in names if f"`configs/{name}`" not in readme] == []
 

@@ -71,9 +71,11 @@ def _write_input(
 def _by_column(file: InputFacts, problems: Iterable[RowProblem]) -> dict[int, list[str]]:
     """Return the hints of a row's problems by column; a problem of the whole row stands at its customer."""
     marked: dict[int, list[str]] = {}
+    names = ("customer_id", "mobile", "email", "external_id")
+    whole_row = next((file.roles[name] for name in names if name in file.roles), 0)
     for problem in problems:
         known = problem.column in file.columns
-        column = file.columns.index(problem.column) if known else file.roles.get("customer_id", 0)
+        column = file.columns.index(problem.column) if known else whole_row
         marked.setdefault(column, []).append(f"{problem.problem.value.replace('_', ' ')}: {problem.hint}")
     return marked
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from batch.report.tables import Value
 
+LONGEST = 32_767
+"""A cell holds so many UTF-16 units. Source: support.microsoft.com "Excel specifications and limits"."""
+CUT = " … (cut here, because a cell holds no more; the CSV file has it all)"
 _EXACT = 10**15
 """Spreadsheet programs keep 15 digits; a longer number is written as text, so that none is lost."""
 
@@ -47,6 +50,7 @@ STRONG = {
 }
 """The same colours where no text stands on them."""
 
+_TIME = 'yyyy-mm-dd"T"hh:mm:ss.000"Z"'
 _FONT = {"font_name": "Calibri", "font_size": 11, "valign": "top"}
 _LOOKS: dict[str, dict[str, object]] = {
     "text": {},
@@ -57,7 +61,8 @@ _LOOKS: dict[str, dict[str, object]] = {
     "count": {"num_format": "#,##0"},
     "share": {"num_format": "0.0%"},
     "decimal": {"num_format": "#,##0.00"},
-    "time": {"num_format": 'yyyy-mm-dd"T"hh:mm:ss.000"Z"'},
+    "time": {"num_format": _TIME},
+    "left_time": {"num_format": _TIME, "align": "left"},
     "bold": {"bold": True},
     "bold_count": {"bold": True, "num_format": "#,##0", "top": 1},
     "title": {"bold": True, "font_size": 18},
@@ -71,7 +76,6 @@ _LOOKS: dict[str, dict[str, object]] = {
         "indent": 1,
     },
     "left_count": {"num_format": "#,##0", "align": "left"},
-    "left_number": {"num_format": "0.##", "align": "left"},
     "yes": {"bold": True, "bg_color": "#E3F4E8", "align": "center"},
     "no": {"bold": True, "bg_color": "#C00000", "font_color": "#FFFFFF", "align": "center"},
     "right_header": {"bold": True, "bg_color": "#1F3864", "font_color": "#FFFFFF", "align": "right"},
@@ -99,7 +103,7 @@ class Book:
         """Write one value, typed; `row` and `column` count from 0, None leaves the cell empty."""
         if isinstance(value, str):
             default = "guarded" if value[:1] in GUARDED else "text"
-            sheet.write_string(row, column, encodable(value), self.formats[look or default])
+            sheet.write_string(row, column, fitting(encodable(value)), self.formats[look or default])
         elif value is None:
             if look:
                 sheet.write_blank(row, column, None, self.formats[look])
@@ -111,15 +115,22 @@ class Book:
         else:
             sheet.write_string(row, column, number_text(value), self.formats[look or "text"])
 
-    def write_time(self, sheet: Worksheet, row: int, column: int, at: str) -> None:
+    def write_time(self, sheet: Worksheet, row: int, column: int, at: str, look: str = "time") -> None:
         """Write an ISO 8601 time in UTC as a date that reads the same."""
         moment = dt.datetime.fromisoformat(at).replace(tzinfo=None)  # a spreadsheet knows no time zones
-        sheet.write_datetime(row, column, moment, self.formats["time"])
+        sheet.write_datetime(row, column, moment, self.formats[look])
 
 
 def encodable(text: str) -> str:
     """Return a text that UTF-8 can hold: a lone surrogate, which JSON can hold, must not cost the whole report."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def fitting(text: str) -> str:
+    """Return a text as a cell can hold it: a longer one ends with words that say so, because a reader must know."""
+    if len(text) <= LONGEST // 2 or len(units := text.encode("utf-16-le")) // 2 <= LONGEST:
+        return text
+    return units[: 2 * (LONGEST - len(CUT))].decode("utf-16-le", "ignore") + CUT
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Owns how they look and where they stand, four on a printed page. Their figures s
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from batch.model import GROUP_OF, Group, Outcome
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from xlsxwriter.worksheet import Worksheet
 
     from batch.report.cells import Book
+    from batch.report.timeline import Timeline
 
 _AGAIN = "#8A93A3"
 _ALLOWED = "#1F3864"
@@ -26,7 +28,13 @@ _ROW, _COLUMN = 20, 64
 
 
 def write_charts(
-    book: Book, worksheet: Worksheet, summary: Worksheet, over_time: Worksheet, *, first_outcome: int, stretches: int
+    book: Book,
+    worksheet: Worksheet,
+    summary: Worksheet,
+    over_time: Worksheet,
+    *,
+    first_outcome: int,
+    timeline: Timeline,
 ) -> None:
     """Fill the sheet of charts. `first_outcome` is the row of the first outcome in the summary, from 0."""
     worksheet.hide_gridlines(2)
@@ -44,18 +52,16 @@ def write_charts(
     outcomes.set_legend({"none": True})
     outcomes.set_y_axis({"reverse": True, "num_font": {"size": 8}})
     _place(worksheet, outcomes, 0, "Requests by outcome")
-    if stretches:
-        _write_over_time(book, worksheet, over_time.get_name(), stretches)
+    if timeline.stretches:
+        _write_over_time(book, worksheet, over_time.get_name(), timeline)
 
 
-def _write_over_time(book: Book, worksheet: Worksheet, name: str, stretches: int) -> None:
+def _write_over_time(book: Book, worksheet: Worksheet, name: str, timeline: Timeline) -> None:
+    last = len(timeline.stretches)
+
     def series(column: str) -> dict[str, Any]:
         index = OVER_TIME.index(column)
-        return {
-            "name": column,
-            "categories": [name, 1, 0, stretches, 0],
-            "values": [name, 1, index, stretches, index],
-        }
+        return {"name": column, "categories": [name, 1, 0, last, 0], "values": [name, 1, index, last, index]}
 
     throughput = book.workbook.add_chart({"type": "column", "subtype": "stacked"})
     for column, color in (("tried again", _AGAIN), *((group.value, STRONG[group]) for group in Group)):
@@ -67,13 +73,24 @@ def _write_over_time(book: Book, worksheet: Worksheet, name: str, stretches: int
     progress.add_series(series("requests settled so far") | {"fill": {"color": STRONG[Group.RETRY]}})
     titles = ("Attempts over time, by what they brought", "Rate against the allowed rate", "Progress over time")
     for place, (chart, title) in enumerate(zip((throughput, rates, progress), titles, strict=True), start=1):
-        every = max(1, stretches // 8)
-        chart.set_x_axis({
-            "num_format": "hh:mm:ss", "text_axis": True, "interval_unit": every, "interval_tick": every,
-            "num_font": {"size": 8},
-        })  # fmt: skip
+        chart.set_x_axis(_time_axis(timeline))
         chart.set_legend({"position": "bottom"})
         _place(worksheet, chart, place, title)
+
+
+def _time_axis(timeline: Timeline) -> dict[str, Any]:
+    """Return an axis that tells the day: below it where all is of one day, else beside each time."""
+    ends = timeline.stretches[0].begin, timeline.stretches[-1].begin + timeline.width_ns - 1
+    first, last = (dt.datetime.fromtimestamp(at // 10**9, dt.UTC) for at in ends)
+    every = max(1, len(timeline.stretches) // 8)
+    one_day = first.date() == last.date()
+    seconds = ":ss" if timeline.width_s < 60 else ""  # a minute
+    return {
+        "name": f"{first:%Y-%m-%d} (UTC)" if one_day else f"{first:%Y-%m-%d} to {last:%Y-%m-%d} (UTC)",
+        "name_font": {"size": 8, "bold": False},
+        "num_format": f"hh:mm{seconds}" if one_day else f"dd mmm hh:mm{seconds}",
+        "num_font": {"size": 8}, "text_axis": True, "interval_unit": every, "interval_tick": every,
+    }  # fmt: skip
 
 
 def _place(worksheet: Worksheet, chart: Chart, place: int, title: str) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batch.model import Group
+from batch.report.latency import time_text
 from batch.report.words import counted, duration_text, rate_text
 
 if TYPE_CHECKING:
@@ -103,16 +105,8 @@ def draw_throughput(timeline: Timeline) -> ThroughputChart | None:
         bars=len(stretches),
         layers=_layers(stretches, height),
         allowed=_line(allowed, 100 / top * unit_s) if is_drawn else "",
-        held=tuple(
-            Spot(index, min(1.0, stretch.held_ns / timeline.width_ns), f"held {duration_text(stretch.held_ns / 1e9)}")
-            for index, stretch in enumerate(stretches)
-            if stretch.held_ns
-        ),
-        pushed_back=tuple(
-            Spot(index, _BAR, f"{stretch.pushed_back:,} times 429 or 503")
-            for index, stretch in enumerate(stretches)
-            if stretch.pushed_back
-        ),
+        held=_held(timeline),
+        pushed_back=_pushed_back(stretches),
         slowed=_marks(stretches, slowing=True),
         marks=_marks(stretches, slowing=False),
         pauses=tuple(
@@ -125,6 +119,24 @@ def draw_throughput(timeline: Timeline) -> ThroughputChart | None:
         spots=tuple(
             Spot(index, 1.0, stretch_text(stretch, timeline.width_s)) for index, stretch in enumerate(stretches)
         ),
+    )
+
+
+def _held(timeline: Timeline) -> tuple[Spot, ...]:
+    """Mark the stretches in which nothing might start for a while, each as wide as that was long."""
+    return tuple(
+        Spot(index, min(1.0, stretch.held_ns / timeline.width_ns), f"held {duration_text(stretch.held_ns / 1e9)}")
+        for index, stretch in enumerate(timeline.stretches)
+        if stretch.held_ns
+    )
+
+
+def _pushed_back(stretches: Sequence[Stretch]) -> tuple[Spot, ...]:
+    """Mark the stretches in which the API refused attempts by 429 or 503."""
+    return tuple(
+        Spot(index, _BAR, f"{stretch.pushed_back:,} times 429 or 503")
+        for index, stretch in enumerate(stretches)
+        if stretch.pushed_back
     )
 
 
@@ -208,7 +220,7 @@ def draw_latency(latencies: Latencies) -> LatencyChart | None:
         bars=len(steps),
         path="".join(_bar(index, 100.0, 100 * step.count / top) for index, step in enumerate(steps)),
         x_labels=tuple(
-            Label(100 * index / len(steps), _short_ms(step.from_ms))
+            Label(100 * index / len(steps), time_text(step.from_ms))
             for index, step in enumerate(steps)
             if index % every == 0
         ),
@@ -219,13 +231,10 @@ def draw_latency(latencies: Latencies) -> LatencyChart | None:
     )
 
 
-def _short_ms(ms: int) -> str:
-    return f"{ms / 1_000:g} s" if ms >= 1_000 else f"{ms} ms"
-
-
 def draw_shares(counts: Iterable[tuple[str, int]]) -> tuple[Spot, ...]:
-    """Return the parts of a bar of 100 units; `text` is the colour. Parts without a count are left out."""
-    present = [(color, count) for color, count in counts if count]
+    """Return the parts of a bar of 100 units; `text` is the colour. Neighbours of one colour are one part."""
+    neighbours = groupby(((color, count) for color, count in counts if count), key=lambda part: part[0])
+    present = [(color, sum(count for _, count in parts)) for color, parts in neighbours]
     total = sum(count for _, count in present)
     spots, x = [], 0.0
     for color, count in present:

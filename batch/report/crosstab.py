@@ -1,4 +1,4 @@
-"""Step 5 of 5: outcomes by target and cycle, as a table.
+"""Step 5 of 5: outcomes by target and cycle, by target and by cycle, as tables.
 
 Pure. pandas does the pivoting; the counts come from the ledger's subtotals, so the table is as small as the campaign.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from batch.model import Scope, Subtotal
 
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 NO_CYCLE = "(none)"
 """What stands for the cycle of a streak or an unenroll."""
 
@@ -37,6 +38,18 @@ def by_target_and_cycle(subtotals: Iterable[Subtotal]) -> pd.DataFrame:
     table = table.reindex(columns=occurring)
     table["requests"] = table.sum(axis="columns")
     return table
+
+
+def totals_by(level: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the sums of a table of `by_target_and_cycle` by one level of its index, in the order of the upload."""
+    return table.groupby(level=level, sort=False).sum()
+
+
+def outcome_counts(columns: Iterable[str], counts: Iterable[int]) -> list[tuple[Outcome, int]]:
+    """Return the outcomes of one line of such a table that occur in it, with their counts."""
+    return [
+        (Outcome(name), int(count)) for name, count in zip(columns, counts, strict=True) if count and name in _OUTCOMES
+    ]
 
 
 def target_text(scope: Scope) -> str:

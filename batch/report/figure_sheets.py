@@ -40,6 +40,7 @@ def write_by_target(book: Book, worksheet: Worksheet, accounts: Accounts) -> Non
     sheet.header(["target", "cycle", *table.columns], counts=range(2, 2 + len(table.columns)))
     for (target, cycle), *counts in table.itertuples():
         sheet.line([target, cycle, *(int(count) for count in counts)], ["", "", *["count"] * len(counts)])
+    sheet.filter(1 + len(table.columns))
 
 
 OVER_TIME = (
@@ -78,6 +79,7 @@ def write_over_time(book: Book, worksheet: Worksheet, overview: Overview) -> Non
         ]
         looks = ["", "", "count", "decimal", "decimal", *["count"] * (len(Group) + 2), "decimal", "count"]
         sheet.line([None, *values], looks)
+    sheet.filter(len(OVER_TIME) - 1)
     if timeline.timeless:
         sheet.row += 1
         sheet.line([f"Besides, {timeline.timeless:,} attempts were on their way when a sender died."])
@@ -108,7 +110,7 @@ def write_by_code(book: Book, worksheet: Worksheet, overview: Overview) -> None:
         _write_kind(sheet, overview, "requests that ended so", end, end.count)
     for attempts in overview.unsettling:
         _write_kind(sheet, overview, "attempts tried again", attempts, attempts.count)
-    worksheet.autofilter(0, 0, max(1, sheet.row - 1), len(BY_CODE) - 1)
+    sheet.filter(len(BY_CODE) - 1)
     if overview.ends_beyond:
         sheet.line([f"{overview.ends_beyond:,} more requests, of kinds beyond these; the CSV files hold them."])
 

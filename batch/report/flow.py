@@ -79,13 +79,13 @@ def parts(accounts: Accounts) -> tuple[Part, tuple[Part, ...], tuple[Part, ...],
     """
     tallies = accounts.tallies
     rows = (
-        Part("rows planned", accounts.rows_planned, "neutral"),
-        Part("rows with problems", accounts.rows_with_problems, "rejected"),
-        Part("blank rows", accounts.rows_blank, "void"),
+        _part("row", " planned", accounts.rows_planned, "neutral"),
+        _part("row", " with problems", accounts.rows_with_problems, "rejected"),
+        _part("blank row", "", accounts.rows_blank, "void"),
     )
     requests = (
-        Part("unique requests", tallies.unique, "neutral"),
-        Part("duplicates", tallies.duplicates, "void"),
+        _part("unique request", "", tallies.unique, "neutral"),
+        _part("duplicate", "", tallies.duplicates, "void"),
         Part("contradicted", tallies.contradicted, "rejected"),
     )
     outcomes = tuple(
@@ -93,7 +93,11 @@ def parts(accounts: Accounts) -> tuple[Part, tuple[Part, ...], tuple[Part, ...],
         for outcome, count in tallies.outcomes.items()
         if count
     )
-    return Part("rows read", accounts.rows_read, "neutral"), rows, requests, outcomes
+    return _part("row", " read", accounts.rows_read, "neutral"), rows, requests, outcomes
+
+
+def _part(noun: str, more: str, count: int, color: str) -> Part:
+    return Part(f"{noun}{'' if count == 1 else 's'}{more}", count, color)
 
 
 def draw_flow(accounts: Accounts) -> Flow | None:

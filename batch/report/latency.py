@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from batch.report.words import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,7 +34,7 @@ class Step:
     def text(self) -> str:
         """The step as people read it, such as `20 to 30 ms`."""
         if self.to_ms is None:
-            return f"{_time(self.from_ms)} or more"
+            return f"{time_text(self.from_ms)} or more"
         unit = "s" if self.from_ms >= 1_000 else "ms"
         scale = 1_000 if self.from_ms >= 1_000 else 1
         return f"{self.from_ms / scale:g} to {self.to_ms / scale:g} {unit}"
@@ -52,10 +54,10 @@ class Latencies:
         """The percentiles in a sentence."""
         if not self.count:
             return "No attempt was answered."
-        half, nine, most, slowest = (_time(ms) for _, ms in self.percentiles)
+        half, nine, most, slowest = (time_text(ms) for _, ms in self.percentiles)
         return (
-            f"{self.count:,} answers: half of them within {half}, nine in ten within {nine}, 99 in 100 within {most}; "
-            f"the slowest took {slowest}."
+            f"{counted(self.count, 'answer')}: half of them within {half}, nine in ten within {nine}, "
+            f"99 in 100 within {most}; the slowest took {slowest}."
         )
 
 
@@ -85,5 +87,6 @@ def _percentile(counts: Sequence[tuple[int, int]], total: int, share: float) -> 
     )
 
 
-def _time(ms: int) -> str:
+def time_text(ms: int) -> str:
+    """Return milliseconds as people read them."""
     return f"{ms / 1_000:g} s" if ms >= 1_000 else f"{ms} ms"

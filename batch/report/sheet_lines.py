@@ -42,6 +42,13 @@ class SheetLines:
         self.book.write(self.sheet, self.row, 0, text, look)
         self.row += 1
 
+    def time(self, name: str, at: str) -> None:
+        """Write the name of a time and the time, over two columns: a date that does not fit shows only `###`."""
+        self.book.write(self.sheet, self.row, 0, name, "bold")
+        self.sheet.merge_range(self.row, 1, self.row, 2, "", self.book.formats["left_time"])
+        self.book.write_time(self.sheet, self.row, 1, at, "left_time")
+        self.row += 1
+
     def section(self, title: str) -> None:
         """Begin a section below an empty row."""
         self.row += 1
@@ -53,6 +60,10 @@ class SheetLines:
         if len(names) == LAST_COLUMN + 1:
             looks[-1] = "indented_header"  # as the wrapped texts below it
         self.line(names, looks)
+
+    def filter(self, last_column: int) -> None:
+        """Let the header in the first row filter all lines written so far."""
+        self.sheet.autofilter(0, 0, max(1, self.row - 1), last_column)
 
     def fit(self, *wrapped: tuple[str | None, int]) -> None:
         """Make the next row high enough for texts wrapped at so many signs: not every program does that by itself."""

@@ -1,17 +1,19 @@
 """Step 5 of 5: the summary sheet of reconciliation.xlsx.
 
-Owns what stands there and in which order: verdict, what to do, accounts, outcomes with advice, inputs, sheets.
+Owns what stands there and in which order: verdict, what to do, accounts, outcomes with advice, totals, inputs, sheets.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch.model import GROUP_OF
+from batch.model import GROUP_OF, Group
+from batch.report.crosstab import by_target_and_cycle, outcome_counts, totals_by
+from batch.report.overview import names_of
 from batch.report.provenance import WORDS
 from batch.report.sheet_lines import SheetLines, print_wide
-from batch.report.tables import utc_text
-from batch.report.words import duration_text, next_steps, verdict, verdict_look
+from batch.report.steps import next_steps
+from batch.report.words import outcome_text, verdict, verdict_look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from batch.report.cells import Book
     from batch.report.overview import Overview
     from batch.report.reconcile import Accounts
-    from batch.report.tables import Value
 
 _WIDTHS = (26, 14, 14, 12, 16, 70)
+_TOTALS = 50
+"""So many targets, and so many cycles, have a line here; all stand in the sheet by target and cycle."""
 _MASKED = "Customer ids are masked in this workbook. The CSV files hold them, and only they can be sent again."
 
 
@@ -48,6 +51,7 @@ def write_overview(
     _write_flow(sheet, accounts)
     first_outcome = _write_outcomes(sheet, overview)
     _write_provenance(sheet, overview)
+    _write_totals(sheet, accounts)
     _write_accounts(sheet, accounts)
     _write_run(sheet, overview)
     _write_inputs(sheet, overview)
@@ -133,45 +137,47 @@ def _write_provenance(sheet: SheetLines, overview: Overview) -> None:
         sheet.line([name, count, None, None, None, words], ["", "count", "", "", "", "wrapped"])
 
 
+def _write_totals(sheet: SheetLines, accounts: Accounts) -> None:
+    """Write the outcomes by target, and by cycle, where there are several."""
+    table = by_target_and_cycle(accounts.tallies.subtotals)
+    for level in ("target", "cycle"):
+        totals = totals_by(level, table)
+        if len(totals) < 2:  # one is the whole run
+            continue
+        sheet.section(f"By {level}")
+        sheet.header([level.capitalize(), "Requests", "Done", "", "", "Outcomes"], counts=(1, 2))
+        for name, *counts in totals[:_TOTALS].itertuples():
+            found = outcome_counts(totals.columns, counts)
+            done = sum(count for outcome, count in found if GROUP_OF[outcome] is Group.DONE)
+            words = ", ".join(f"{count:,} {outcome_text(outcome)}" for outcome, count in found)
+            sheet.fit((words, _WIDTHS[-1]), (name, _WIDTHS[0]))
+            sheet.line(
+                [name, int(counts[-1]), done, None, None, words], ["wrapped", "count", "count", "", "", "wrapped"]
+            )
+        if len(totals) > _TOTALS:
+            sheet.line([f"and {len(totals) - _TOTALS:,} more; the sheet By target and cycle has their figures"])
+
+
 def _write_run(sheet: SheetLines, overview: Overview) -> None:
-    accounts = overview.accounts
-    run, tallies = accounts.run, accounts.tallies
-    facts: list[tuple[str, Value]] = [
-        ("Run", run.run_id),
-        ("State", run.state.value),
-        ("Stopped", run.stop_text),
-        ("Exit code", accounts.exit_code),
-        ("Started by", f"{run.user}@{run.host}"),
-        ("Command", run.command),
-        ("Config", run.config_path),
-        ("API", run.base_url),
-        ("Program", f"enroll-batch {run.program_version}"),
-        ("Sending began", utc_text(run.started_at)),
-        ("Sending ended", utc_text(run.finished_at)),
-        ("Time spent sending", duration_text(accounts.duration_s)),
-        ("Attempts per second", accounts.rate_per_s),
-        ("Answering times", overview.latencies.text),
-        ("Attempts", tallies.attempts),
-        ("Retries among them", tallies.retries),
-        ("Calls saved", tallies.calls_saved),
-    ]
     sheet.section("Run")
-    for name, value in facts:
-        if value is not None:
-            look = "left_count" if isinstance(value, int) else "left_number" if isinstance(value, float) else "text"
-            sheet.line([name, value], ["bold", look])
+    for fact in overview.facts:
+        if fact.at is not None:
+            sheet.time(fact.name, fact.text)
+        else:
+            value = fact.text if fact.count is None else fact.count
+            sheet.line([fact.name, value], ["bold", "text" if fact.count is None else "left_count"])
 
 
 def _write_inputs(sheet: SheetLines, overview: Overview) -> None:
     sheet.section("Inputs")
     sheet.header(["File", "Rows read", "Blank", "Problems", "Planned", "Path, sheet and digest"], counts=(1, 2, 3, 4))
+    names = names_of(overview.accounts.inputs)
     for file in overview.accounts.inputs:
         where = file.path if file.sheet is None else f"{file.path}, sheet {file.sheet}"
         counts = [file.rows_read, file.rows_blank, file.rows_with_problems, file.rows_planned]
-        name = file.path.replace("\\", "/").rsplit("/", 1)[-1]
         source = f"{where}, sha256 {file.sha256}"
         sheet.fit((source, _WIDTHS[-1] - 10))  # the digest does not break
-        sheet.line([name, *counts, source], ["", "count", "count", "count", "count", "wrapped"])
+        sheet.line([names[file.input_no], *counts, source], ["", "count", "count", "count", "count", "wrapped"])
     remarks = [remark for file in overview.accounts.inputs for remark in file.remarks]
     remarks += [f"{note.text} ({note.row_count:,} rows, the first is row {note.first_row})" for note in overview.notes]
     if remarks:

@@ -6,11 +6,12 @@ out. Reads the texts of the events that the sender wrote; knows no chart, no pag
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from batch.model import GROUP_OF, Group
@@ -36,6 +37,7 @@ _OPENING = frozenset({"started", "resumed"})
 _CLOSING = frozenset({"stopped", "finished"})
 _DRAWN = frozenset({"rate", "hold"})
 """Events that are a line or a band; all others are marks."""
+_SET = re.compile(r"at most ([0-9]+) per ([0-9]+(?:\.[0-9]+)?) s\b")
 _PER_S = re.compile(r"([0-9]+(?:\.[0-9]+)?)/s\b")
 _HELD_S = re.compile(r"([0-9]+(?:\.[0-9]+)?) s\b")
 
@@ -86,6 +88,8 @@ class Timeline:
     """The rate that was set; infinite: no limit; None: not known."""
     least_allowed_per_s: float | None
     """The lowest rate that was in force, in the same way."""
+    set_rates: tuple[float, ...] = ()
+    """The rates that invocations were begun with, where they are known, each once as long as it stays the same."""
 
     @property
     def width_s(self) -> float:
@@ -129,31 +133,21 @@ def draw_timeline(
     origin = sessions[0].begin
     places = sorted(_places(sessions, width))
     ordered = tuple(Stretch(origin + place * width) for place in places)
-    timeless = 0
-    for each in activity(origin, width):
-        if each.begin is None:
-            timeless += each.attempts
-        else:
-            _count(ordered[_index(places, (each.begin - origin) // width)], each)
-    holds = list(_holds(events))
+    timeless = _count_all(ordered, places, width, activity(origin, width))
     steps = _allowed_steps(events, set_per_s)
-    _mark(ordered, width, events, holds, steps)
-    pauses = [
-        (index, (place - before - 1) * width)
-        for index, (before, place) in enumerate(pairwise(places), start=1)
-        if place > before + 1
-    ]
+    _mark(ordered, width, events, list(_holds(events)), steps)
     rates = [step.per_s for step in steps if step.per_s is not None]
     return Timeline(
         width_ns=width,
         stretches=ordered,
-        pauses=tuple(pauses),
+        pauses=_pauses(places, width),
         timeless=timeless,
         hold_count=sum(event.kind == "hold" for event in events),
         held_ns=sum(stretch.held_ns for stretch in ordered),
         rate_changes=sum(event.kind == "rate" for event in events),
         set_per_s=set_per_s,
         least_allowed_per_s=min(rates, default=None),
+        set_rates=_set_rates(events, set_per_s),
     )
 
 
@@ -203,6 +197,26 @@ def _index(places: Sequence[int], place: int) -> int:
     return max(0, bisect_right(places, place) - 1)
 
 
+def _pauses(places: Sequence[int], width: int) -> tuple[tuple[int, int], ...]:
+    """Return where places are left out between two stretches: the index of the later one, and for how long."""
+    return tuple(
+        (index, (place - before - 1) * width)
+        for index, (before, place) in enumerate(pairwise(places), start=1)
+        if place > before + 1
+    )
+
+
+def _count_all(stretches: Sequence[Stretch], places: Sequence[int], width: int, activity: Iterable[Activity]) -> int:
+    """Add what happened to the stretches where it did, and return the attempts of which nobody knows when."""
+    timeless = 0
+    for each in activity:
+        if each.begin is None:
+            timeless += each.attempts
+        else:
+            _count(stretches[_index(places, (each.begin - stretches[0].begin) // width)], each)
+    return timeless
+
+
 def _count(stretch: Stretch, each: Activity) -> None:
     stretch.attempts += each.attempts
     stretch.pushed_back += each.pushed_back
@@ -243,18 +257,31 @@ def _allowed_steps(events: Iterable[Event], set_per_s: float | None) -> list[_St
 
     A rate that was lowered grows steadily, and is told only now and then: between two told rates it is on its way.
     """
-    told: list[tuple[int, float | None, bool]] = [(0, set_per_s, False)]
+    first = next((_set_by(event, set_per_s) for event in events if event.kind in _OPENING), set_per_s)
+    told: list[tuple[int, float | None, bool]] = [(0, first, False)]
     for event in sorted(events, key=lambda event: event.at):
         found = _PER_S.match(event.text)
         if event.kind == "rate" and found:
             told.append((event.at, float(found[1]), True))
         elif event.kind in _OPENING:
-            told.append((event.at, set_per_s, False))
+            told.append((event.at, _set_by(event, set_per_s), False))
     steps = []
     for (since, per_s, _), (_, next_per_s, is_change) in pairwise([*told, (0, None, False)]):
         grows = is_change and per_s is not None and next_per_s is not None and next_per_s > per_s
         steps.append(_Step(since, per_s, next_per_s if grows else per_s))
     return steps
+
+
+def _set_rates(events: Iterable[Event], set_per_s: float | None) -> tuple[float, ...]:
+    set_by_each = [_set_by(event, set_per_s) for event in events if event.kind in _OPENING]
+    return tuple(rate for rate, _ in groupby(rate for rate in set_by_each if rate is not None))
+
+
+def _set_by(opening: Event, set_per_s: float | None) -> float | None:
+    """Return the rate that an invocation was begun with, as its first event tells it; else the one that was set."""
+    if found := _SET.search(opening.text):
+        return int(found[1]) / float(found[2])
+    return math.inf if opening.text.endswith("no limit") else set_per_s
 
 
 def _mark(

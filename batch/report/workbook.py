@@ -153,7 +153,7 @@ class ReconciliationBook:
             self._overview,
             self._over_time,
             first_outcome=first_outcome,
-            stretches=len(overview.timeline.stretches),
+            timeline=overview.timeline,
         )
 
 

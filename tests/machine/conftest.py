@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from batch.capillary import advice
+from batch.capillary.advice import ADVICE
 from batch.ledger.reading import LedgerReader
 from batch.model import Outcome
 from batch.report.folder import write_report
 from tests.report.ledgers import SECOND, START, full_ledger
 
 EVIL = '<script>document.title = "executed"</script><img src=x onerror="alert(1)">'
+LONG = "PERIOD_" + "November" * 15
 FORMULA = '=HYPERLINK("https://example.com","click")'
 
 
@@ -24,10 +25,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger.execute("BEGIN")
     ledger.execute("UPDATE scope SET kind = 'milestone'")  # a report that goes back in has one kind, as its config
     ledger.execute("UPDATE request SET period_no = 1, reset = 0 WHERE scope_no = 2")
-    third = ledger.period(EVIL)
+    cycles = [ledger.period(EVIL), ledger.period(LONG)]
+    scopes = [1, ledger.scope(target=991)]
     outcomes = [Outcome.ENROLLED] * 40 + list(Outcome)
     for number in range(1, 2001):
-        request_no = ledger.request(ledger.row(f"+{number}", "x", FORMULA), number, 1, third)
+        request_no = ledger.request(
+            ledger.row(f"+{number}", "x", FORMULA), number, scopes[number % 2], cycles[number % 3 % 2]
+        )
         outcome = outcomes[number % len(outcomes)]
         at = START + number * SECOND // 20 + (SECOND * 3600 if number > 1000 else 0)
         said = {"status": 200, "code": 310011, "message": EVIL} if outcome is Outcome.INVALID_USER else {}
@@ -43,6 +47,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger.execute("COMMIT")
     ledger.close()
     with LedgerReader(folder / "ledger.sqlite") as reader:
-        accounts = write_report(folder, reader, advice, set_per_s=20.0)
+        accounts = write_report(folder, reader, ADVICE, set_per_s=20.0)
     assert accounts.balanced
     return folder

@@ -142,7 +142,7 @@ def test_a_page_of_a_large_run_is_bounded_and_says_what_it_leaves_out(
 
     folder, _ = reported(more_events)
     text = (folder / "report.html").read_text()
-    assert "2 more lines by target and cycle stand in" in text
+    assert "2 more lines by target and cycle are not shown; " in text
     assert "3 more events are not shown; " in text
     assert "change 0" in text
     assert "change 1" not in text
