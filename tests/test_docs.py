@@ -293,7 +293,7 @@ def test_every_sample_for_unattended_nights_is_mentioned(readme: str) -> None:
 def test_the_readme_names_every_file_of_a_run(readme: str, tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.run("enroll-batch run samples/enroll_200x5.csv -c configs/sandbox.yaml -q --run-dir reports/one")
-    inner = {"lock", "sandbox.sqlite"}
+    inner = {"lock", ".report.lock", "sandbox.sqlite"}
     named = set(re.findall(r"^\| `([a-z_]+\.(?:csv|xlsx|html|md|json|log|sqlite))`", readme, re.MULTILINE))
     assert {path.name for path in (tmp_path / "reports/one").iterdir()} - inner == named
 
