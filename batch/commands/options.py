@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import click
 
-from batch.errors import UsageError
+from batch.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from batch.config import Settings
@@ -87,7 +87,10 @@ def read_settings(config: Path, *, with_secrets: bool) -> Settings:
     from batch.run.api import check_api
 
     settings = load_settings(config, with_secrets=with_secrets, working_dir=Path.cwd(), environ=os.environ)
-    check_api(settings)
+    try:
+        check_api(settings)
+    except UsageError as error:
+        raise ConfigError(f"{config}: {error.text}") from error
     return settings
 
 

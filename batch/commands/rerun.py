@@ -85,9 +85,10 @@ def _name_after(earlier: Path) -> str:
 
 def _outcomes(only: tuple[str, ...], also: tuple[str, ...]) -> frozenset[Outcome]:
     from batch.errors import UsageError
+    from batch.model import Outcome
     from batch.run.rerunning import outcomes_to_rerun
 
     try:
         return outcomes_to_rerun(only, also)
     except ValueError as error:
-        raise UsageError(f"{error}; the outcomes stand in the README") from error
+        raise UsageError(f"{error}; the outcomes are: {', '.join(Outcome)}") from error

@@ -12,11 +12,12 @@ from batch.commands.options import check_rate, check_until, dir_option, sending_
 
 @click.command(short_help="Go on with a run that stopped, or send a plan.")
 @click.argument("name", metavar="RUN")
+@click.option("--again", is_flag=True, help="Send a plan although another run has sent its file since.")
 @dir_option
 @sending_options
 def resume(
-    name: str, report_dir: Path, *, yes: bool, rate: str | None, concurrency: int | None, until: str | None,
-    limit: int | None, as_json: bool, verbose: bool, quiet: bool,
+    name: str, report_dir: Path, *, again: bool, yes: bool, rate: str | None, concurrency: int | None,
+    until: str | None, limit: int | None, as_json: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Go on with RUN, a run's folder or id: send what has no outcome yet.
 
@@ -32,6 +33,7 @@ def resume(
         send_and_report,
     )
     from batch.model import State
+    from batch.run.earlier import refuse_if_sent_since
     from batch.run.opening import Overrides, find_run, unfinished_run
     from batch.run.planning import plan_again, preview
     from batch.run.rerunning import is_rerun, plan_rerun_again
@@ -57,5 +59,7 @@ def resume(
         if state is State.PLANNING:
             voice.plan(found, opened.overrides.rate_of(opened.settings))
         refuse_too_many_problems(opened, found)
+        if not again:
+            refuse_if_sent_since(opened)
         confirm(opened, found, yes=yes, limit=limit)
         send_and_report(opened, voice, limit=limit)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.errors import EnrollBatchError, InputRefused, UsageError
-from batch.model import State, StopReason
+from batch.model import Event, State, StopReason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
     from batch.run.looking_up import Asking
     from batch.run.opening import OpenRun
     from batch.run.planning import Preview
+
+
+_GOOD_ENDS = frozenset({0, 4, 5})
+_WANTED_STOPS = frozenset({StopReason.LIMIT, StopReason.DEADLINE, StopReason.CANARY, StopReason.DECLINED})
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Print; where nobody can read it any more, the work goes on without a word."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        stream = sys.stderr if err else sys.stdout
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not err and not isinstance(error, BrokenPipeError):
+            tell(f"Error: standard output cannot be written ({error.strerror}); the work goes on", err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +52,11 @@ class Voice:
     def say(self, lines: list[str]) -> None:
         """Print lines for a person."""
         if not self.quiet:
-            click.echo("\n".join(lines), err=self.as_json)
+            tell("\n".join(lines), err=self.as_json)
 
     def event(self, line: str) -> None:
         """Say what happens while sending."""
-        click.echo(line, err=True)
+        tell(line, err=True)
 
     def asking(self) -> Asking:
         """Return how look-ups are told while planning."""
@@ -58,11 +76,13 @@ class Voice:
     def closing(self, folder: Path, accounts: Accounts) -> None:
         """Say how the run stands, and print the summary where it was asked for."""
         from batch.report.files import summary
-        from batch.run.reporting import closing_lines
+        from batch.run.reporting import closing_lines, stop_lines
 
         self.say(["", *closing_lines(folder, accounts)])
         if self.as_json:
-            click.echo(json.dumps(summary(accounts), indent=2))
+            tell(json.dumps(summary(accounts), indent=2))
+        if self.quiet and accounts.exit_code not in _GOOD_ENDS and accounts.run.stop_reason not in _WANTED_STOPS:
+            tell(f"Error: {' '.join(stop_lines(folder, accounts))}", err=True)
 
 
 def require_a_way_to_confirm(settings: Settings, *, yes: bool) -> None:
@@ -142,11 +162,13 @@ def refuse_too_many_problems(run: OpenRun, found: Preview) -> None:
         InputRefused: it does.
     """
     from batch.run.planning import check_problems
+    from batch.run.run_log import RunLog
     from batch.run.telling import tell_run
 
     try:
         check_problems(run, found.totals)
     except InputRefused as refusal:
+        RunLog(run.folder).write([Event(time.time_ns(), "stopped", refusal.text)])
         run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
         close_run(run)
         tell_run(run, refusal.exit_code, lambda line: click.echo(line, err=True))

@@ -165,7 +165,8 @@ class LedgerReader:
 
     def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         with self._failing_as_ledger():
-            yield from self._connection.execute(sql)
+            for row in self._connection.execute(sql):  # noqa: UP028  # it would close the cursor after its connection
+                yield row
 
     def _count(self, sql: str) -> int:
         ((count,),) = self._rows(sql)

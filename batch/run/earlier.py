@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused, LedgerFailed
+import filelock
+
+from batch.errors import InputRefused, LedgerFailed, UsageError
 from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State
@@ -19,7 +21,7 @@ from batch.run.lock import is_locked
 from batch.run.opening import campaign_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
 
     from batch.run.inputs import InputFile
     from batch.run.opening import OpenRun
@@ -83,41 +85,81 @@ def refuse_if_sent_before(run: OpenRun, inputs: Collection[InputFile]) -> None:
     Raises:
         InputRefused: with the name of that run, and what to do instead.
     """
-    digests = {file.sha256 for file in inputs}
-    base_url, campaign = run.settings.api.base_url, campaign_text(run.settings)
+    base_url = run.settings.api.base_url
     for file in inputs:
         if base_url != "sandbox" and (holder := _unfinished_run_of(file.path, base_url, run.folder)):
             raise InputRefused(
                 f"{file.shown} is the report of a run that is not finished, and may still send these rows: go on with "
                 f"`enroll-batch resume {shlex.quote(str(holder))}`, or add --again to send them all the same"
             )
-    places = sorted({Path(run.settings.report.dir).absolute(), run.folder.parent})
-    for report_dir in places:
-        found = earlier_run(report_dir, base_url, campaign, digests)
-        if found is not None:
-            raise SentBefore(_sent_before(found), found)
-    if base_url != "sandbox":
-        _refuse_beside_a_rival(run, inputs, campaign, places)
+    _refuse_known(run, {file.sha256: file.shown for file in inputs})
 
 
-def _refuse_beside_a_rival(
-    run: OpenRun, inputs: Collection[InputFile], campaign: str, places: Collection[Path]
-) -> None:
-    """Refuse files that a run which has begun earlier is about to send; of two in the same moment one goes on."""
-    run.ledger.update_run(inputs=json.dumps([(file.shown, file.sha256) for file in inputs]))  # from now on they see us
-    ((run_id, created_at),) = run.ledger.read("SELECT run_id, created_at FROM run")
+def refuse_if_sent_since(run: OpenRun) -> None:
+    """Refuse a plan that was never sent, when another run has begun to send one of its files since.
+
+    Raises:
+        InputRefused: with the name of that run, and what to do instead.
+    """
+    ((text, parent, started_at),) = run.ledger.read("SELECT inputs, parent, started_at FROM run")
+    if parent is None and started_at is None:
+        _refuse_known(run, {sha256: path for path, sha256 in json.loads(text) if sha256})
+
+
+def _refuse_known(run: OpenRun, shown: Mapping[str, str]) -> None:
+    """Refuse files, given as digest -> name, that another run has begun to send or is about to.
+
+    One process at a time says what it is about to send and looks what others are: so of two in the same moment one
+    goes on.
+    """
+    base_url, campaign = run.settings.api.base_url, campaign_text(run.settings)
+    if base_url == "sandbox" or not shown:
+        return
+    report_dir = Path(run.settings.report.dir).absolute()
+    with _deciding(report_dir):
+        inputs = json.dumps([(name, sha256) for sha256, name in shown.items()])
+        run.ledger.update_run(inputs=inputs, command=_sender(run))
+        for place in sorted({report_dir, run.folder.parent}):
+            for sha256, name in shown.items():
+                found = earlier_run(place, base_url, campaign, [sha256])
+                if found is not None:
+                    raise SentBefore(_sent_before(found, name), found)
+            _refuse_rivals(run, place, base_url, campaign, shown)
+
+
+def _sender(run: OpenRun) -> str:
+    """Return by which command a run sends: a plan that is resumed is a run like any other."""
+    ((command,),) = run.ledger.read("SELECT command FROM run")
+    return "run" if command == "plan" else str(command)
+
+
+def _refuse_rivals(run: OpenRun, place: Path, base_url: str, campaign: str, digests: Collection[str]) -> None:
     rivals = (
-        "SELECT 1 FROM run WHERE base_url = ? AND campaign = ? AND started_at IS NULL AND command IN ('run', 'nightly')"
-        " AND (created_at, run_id) < (?, ?) AND EXISTS (SELECT 1 FROM json_each(inputs)"
-        f" WHERE json_extract(value, '$[1]') IN ({', '.join('?' * len(inputs))}))"
+        "SELECT 1 FROM run WHERE base_url = ? AND campaign = ? AND command IN ('run', 'nightly')"
+        " AND EXISTS (SELECT 1 FROM json_each(inputs)"
+        f" WHERE json_extract(value, '$[1]') IN ({', '.join('?' * len(digests))}))"
     )
-    values = (run.settings.api.base_url, campaign, created_at, run_id, *(file.sha256 for file in inputs))
-    for folder in (each for place in places for each in ledgers_in(place)):
-        if _ask(folder, rivals, *values) and is_locked(folder):
+    for folder in ledgers_in(place):
+        if folder != run.folder and is_locked(folder) and _ask(folder, rivals, base_url, campaign, *digests):
             raise InputRefused(
                 f"this file is held by a run that has just begun, {folder}; wait for it, or add --again to send it "
                 "once more"
             )
+
+
+@contextlib.contextmanager
+def _deciding(report_dir: Path) -> Iterator[None]:
+    """Let one process at a time decide whether it may send a file."""
+    try:
+        report_dir.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(report_dir / ".deciding.lock", fallback_to_soft=False)
+        lock.acquire()
+    except OSError as error:
+        raise UsageError(f"{report_dir}: cannot be written ({error.strerror}); choose another report.dir") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def refuse_if_run_again(earlier: Path, places: Collection[Path], *, again: bool) -> None:
@@ -144,12 +186,14 @@ def refuse_if_run_again(earlier: Path, places: Collection[Path], *, again: bool)
                 )
 
 
-def _sent_before(found: EarlierRun) -> str:
+def _sent_before(found: EarlierRun, name: str) -> str:
     if found.state is State.FINISHED:
-        return f"this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
+        return (
+            f"{name}: this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
+        )
     return (
-        f"this file is held by an unfinished run: go on with `enroll-batch resume {shlex.quote(str(found.folder))}`, "
-        "or add --again to start over"
+        f"{name}: this file is held by an unfinished run: go on with "
+        f"`enroll-batch resume {shlex.quote(str(found.folder))}`, or add --again to start over"
     )
 
 
@@ -158,7 +202,9 @@ def _unfinished_run_of(report_file: Path, base_url: str, this: Path) -> Path | N
     folder = report_file.absolute().parent
     if report_file.name not in _REPORTS or folder == this or not (folder / LEDGER_NAME).is_file():
         return None
-    unfinished = "SELECT 1 FROM run WHERE base_url = ? AND state <> 'finished'"
+    unfinished = (  # one that was refused for its rows can never send
+        "SELECT 1 FROM run WHERE base_url = ? AND state <> 'finished' AND coalesce(stop_reason, '') <> 'input'"
+    )
     return folder if _ask(folder, unfinished, base_url) else None
 
 

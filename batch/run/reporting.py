@@ -24,7 +24,9 @@ from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State
 from batch.report.folder import write_report
 from batch.report.masking import Mask
+from batch.report.steps import next_steps
 from batch.report.terminal import closing_table
+from batch.report.words import verdict
 from batch.run.earlier import chain_of, ledgers_in
 from batch.run.opening import NO_PLAN, KeptConfig, Overrides
 from batch.sending.pace_file import state_folder
@@ -98,6 +100,13 @@ def _alone(folder: Path) -> Iterator[None]:
 def closing_lines(folder: Path, accounts: Accounts) -> list[str]:
     """Return what a person is told at the end of a run: accounts, outcomes with advice, files, next steps."""
     return closing_table(accounts, folder, ADVICE)
+
+
+def stop_lines(folder: Path, accounts: Accounts) -> list[str]:
+    """Return in a few sentences how a run stands that did not end well, and how to go on with it."""
+    run = accounts.run
+    told = [f"{folder}: {verdict(accounts)}", *([f"{run.stop_text}."] if run.stop_text else [])]
+    return told + [f"{step.text} {step.command or ''}".strip() for step in next_steps(accounts, folder)[:1]]
 
 
 def _settings(kept: KeptConfig) -> Settings | None:

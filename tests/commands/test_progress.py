@@ -262,3 +262,25 @@ def test_events_stand_above_the_bar_and_fit_the_terminal(desk: Desk, sandbox: Fa
     assert [line for line in lines if re.match(r"\d\d:\d\d:\d\d hold: ", line)]
     assert any("held 1 s (HTTP 429)" in line for line in lines)
     assert not [line for line in lines if len(line) > WIDTH and str(desk.folder) not in line]
+
+
+def test_quiet_says_in_one_line_why_a_run_stopped(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), customers(range(100, 400)), "-q", guard={"stop_when": {"failed": "1%"}, "minimum": 10},
+                    campaign={"cycles": ["nonsense"]})  # fmt: skip
+    assert said.out == ""
+    (line,) = said.err.strip().splitlines()
+    assert line.startswith(f"Error: {desk.folder / 'run'}: ")
+    assert f"enroll-batch resume {desk.folder / 'run'}" in line
+
+
+def test_a_run_whose_output_nobody_takes_ends_as_it_ends(desk: Desk, sandbox: Factory) -> None:
+    config, upload = desk.config(sandbox(), campaign=ONE_CYCLE), desk.upload(customers([1]))
+    command = [sys.executable, "-m", "batch", "run", str(upload), "-c", str(config), "--yes", "--run-dir", "run"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ended = subprocess.run(
+            [*command, "--json"], cwd=desk.folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 0
+    assert "standard output cannot be written (No space left on device)" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert desk.outcomes() == {"enrolled": 1}

@@ -51,7 +51,14 @@ def serving(open_it: Callable[[], Awaitable[tuple[int, Callable[[], Awaitable[No
         found["loop"], found["stop"] = asyncio.get_running_loop(), asyncio.Event()
         started.set()
         await found["stop"].wait()
+        await settle()
         await close()
+        await settle()
+
+    async def settle() -> None:
+        """Let connections that are just being accepted get as far as to be closed: else they would be left open."""
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
