@@ -51,7 +51,7 @@ def plan(
         write_plan(run, inputs, online=online, asking=Voice().asking())
         found = preview(run)
         click.echo("\n".join(plan_lines(found, overrides.rate_of(settings))))
-        refuse_too_many_problems(run, found)
+        refuse_too_many_problems(run, found, Voice())
         findings = check_online(run) if online else []
         if findings:
             click.echo("\n".join(finding_lines(findings)))

@@ -73,7 +73,7 @@ def rerun(
             return
         found = preview(opened)
         voice.plan(found, overrides.rate_of(settings))
-        refuse_too_many_problems(opened, found)
+        refuse_too_many_problems(opened, found, voice)
         confirm(opened, found, yes=yes, limit=limit)
         send_and_report(opened, voice, limit=limit)
 

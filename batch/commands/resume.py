@@ -58,7 +58,7 @@ def resume(
         found = preview(opened)
         if state is State.PLANNING:
             voice.plan(found, opened.overrides.rate_of(opened.settings))
-        refuse_too_many_problems(opened, found)
+        refuse_too_many_problems(opened, found, voice)
         if not again:
             refuse_if_sent_since(opened)
         confirm(opened, found, yes=yes, limit=limit)

@@ -60,6 +60,6 @@ def run(
             plan(opened, inputs, again=again, asking=voice.asking())
         found = preview(opened)
         voice.plan(found, overrides.rate_of(settings))
-        refuse_too_many_problems(opened, found)
+        refuse_too_many_problems(opened, found, voice)
         confirm(opened, found, yes=yes, limit=limit)
         send_and_report(opened, voice, limit=limit)

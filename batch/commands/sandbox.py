@@ -80,18 +80,20 @@ def sandbox(host: str, port: int, state: Path | None, pairs: tuple[tuple[str, st
         ) from None
 
     def announce(url: str) -> None:
-        click.echo(json.dumps({"url": url}) if embedded else _welcome(url, credentials, state))
+        click.echo(json.dumps({"url": url}) if embedded else _welcome(url, credentials, state, switches.limit_per_min))
 
     serve_until_stopped(switches, credentials, announce, state=state, host=host, port=port, until_stdin_closes=embedded)
 
 
-def _welcome(url: str, credentials: Credentials, state: Path | None) -> str:
+def _welcome(url: str, credentials: Credentials, state: Path | None, limit: int | None) -> str:
     usual = type(credentials)()
     password = "server123" if credentials.password_md5 == usual.password_md5 else "from the environment"
     secret = usual.secret if credentials.secret == usual.secret else "from the environment"
+    allowed = f"{limit} calls a minute (--set limit_per_min=none for no limit)" if limit else "none"
     return (
         f"Simulated Capillary API on {url} (Ctrl-C ends it)\n"
         f"  Basic  till {credentials.till}, password {password}\n"
         f"  OAuth  key {credentials.key}, secret {secret}\n"
+        f"  Limit  {allowed}\n"
         f"  State  {state or 'in memory'}"
     )

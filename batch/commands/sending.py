@@ -75,14 +75,19 @@ class Voice:
 
     def closing(self, folder: Path, accounts: Accounts) -> None:
         """Say how the run stands, and print the summary where it was asked for."""
-        from batch.report.files import summary
         from batch.run.reporting import closing_lines, stop_lines
 
         self.say(["", *closing_lines(folder, accounts)])
-        if self.as_json:
-            tell(json.dumps(summary(accounts), indent=2))
+        self.summary(accounts)
         if self.quiet and accounts.exit_code not in _GOOD_ENDS and accounts.run.stop_reason not in _WANTED_STOPS:
             tell(f"Error: {' '.join(stop_lines(folder, accounts))}", err=True)
+
+    def summary(self, accounts: Accounts) -> None:
+        """Print the summary where it was asked for."""
+        from batch.report.files import summary
+
+        if self.as_json:
+            tell(json.dumps(summary(accounts), indent=2))
 
 
 def require_a_way_to_confirm(settings: Settings, *, yes: bool) -> None:
@@ -155,7 +160,7 @@ def _send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
             sys.exit(accounts.exit_code)
 
 
-def refuse_too_many_problems(run: OpenRun, found: Preview) -> None:
+def refuse_too_many_problems(run: OpenRun, found: Preview, voice: Voice) -> None:
     """Close a run whose plan holds nothing to send, or too many rows with problems.
 
     Raises:
@@ -170,7 +175,7 @@ def refuse_too_many_problems(run: OpenRun, found: Preview) -> None:
     except InputRefused as refusal:
         RunLog(run.folder).write([Event(time.time_ns(), "stopped", refusal.text)])
         run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
-        close_run(run)
+        voice.summary(close_run(run))
         tell_run(run, refusal.exit_code, lambda line: click.echo(line, err=True))
         raise
 

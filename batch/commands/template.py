@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch.commands.options import config_option, read_settings
-from batch.errors import EnrollBatchError, UsageError
+from batch.errors import UsageError
 
 
 @click.command(short_help="Write an empty upload sheet with the right columns.")
@@ -29,7 +29,7 @@ def template(config: Path, out: Path) -> None:
     columns = template_columns(
         action=campaign.action,
         kind=campaign.kind,
-        cycles_in_column=campaign.cycle_names is None,
+        cycles_in_column=campaign.cycle_names is None and campaign.cycles != "api",
         missing=[name for name in ("target_group_id", "target_id") if getattr(campaign, name) is None],
         balance_in_column=campaign.initial_balance is None,
         reset_in_column=not campaign.reset_streak_status,
@@ -42,5 +42,5 @@ def template(config: Path, out: Path) -> None:
     except FileExistsError:
         raise UsageError(f"{out}: exists already; remove it, or give another name") from None
     except OSError as error:
-        raise EnrollBatchError(f"{out}: cannot be written ({error.strerror})") from None
+        raise UsageError(f"{out}: cannot be written ({error.strerror}); give another place") from None
     click.echo(f"{out}: {', '.join(column.header for column in columns)}")

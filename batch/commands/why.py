@@ -37,6 +37,8 @@ def why(name: str, customer: str, report_dir: Path) -> None:
     from batch.run.earlier import chain_of
     from batch.run.opening import find_run
 
+    if not customer.strip():
+        raise UsageError("the customer is empty; write an id as the upload has it")
     found = False
     chain = chain_of(find_run(name, report_dir))
     for folder in chain:

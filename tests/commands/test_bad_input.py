@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -283,3 +284,24 @@ def test_a_column_that_sounds_like_one_of_ours_is_pointed_out(desk: Desk, sandbo
     assert 'the column "Cycle" is not read; if it is period_name, say so in input.columns' in told
     assert 'the column "Opening Balance" is not read; if it is initial_balance, say so in input.columns' in told
     assert "Region" not in told
+
+
+def test_json_is_printed_where_an_upload_is_refused_for_its_problems(desk: Desk, sandbox: Factory) -> None:
+    said = desk.run(sandbox(), "customer_id\n1\nnobody\n", "--json", input={"max_problems": "5%"})
+    assert said.code == 3
+    assert json.loads(said.out) == desk.summary()
+    assert desk.summary()["exit_code"] == 3
+
+
+def test_a_plan_above_the_allowed_problems_says_so_in_its_summary(desk: Desk, sandbox: Factory) -> None:
+    config = desk.config(sandbox(), input={"max_problems": "5%"})
+    said = desk("plan", desk.upload("customer_id\n1\nnobody\n"), "-c", config, "--run-dir", "run")
+    assert said.code == 3
+    assert (desk.summary()["exit_code"], desk.summary()["stop_reason"]) == (3, "input")
+
+
+def test_an_empty_customer_is_one_line(desk: Desk, sandbox: Factory) -> None:
+    desk.run(sandbox(), customers([1]))
+    said = desk("why", "run", "")
+    assert said.code == 2
+    assert "the customer is empty" in one_line(said)
