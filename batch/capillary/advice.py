@@ -133,6 +133,10 @@ _REASONS: Final = {
     (Outcome.NOT_SENT, StopReason.GUARD): "Too many requests failed, so the run stopped. Find out why; then {again}.",
     (Outcome.NOT_SENT, StopReason.REFUSED): "The API refuses access or scope. Correct that; then {again}.",
     (Outcome.NOT_SENT, StopReason.SILENT): "The API did not answer. When it does, {again}.",
+    (Outcome.NOT_SENT, StopReason.INPUT): (
+        "Too many rows have problems, so nothing was sent. Mend the upload (rejected_rows.csv says where) "
+        "or raise input.max_problems; then run it whole."
+    ),
 }
 """Where the reason, or who enrolled the customer, says better what to do: (outcome, reason) -> advice."""
 
@@ -212,21 +216,21 @@ class Advisor:
         """Return a text with what can be done in this run, as a sentence."""
         if "{" not in text:
             return text
-        again, mend = self._again(), self._mend(outcome, reason)
+        again, mend = self._again(outcome), self._mend(outcome, reason)
         still_open = mend if self.is_finished else again  # what a finished run has not sent is refused as such
         filled = text.format(again=again, mend=mend, settle=self._settle(), open=still_open)
         return filled[0].upper() + filled[1:]
 
-    def _again(self) -> str:
+    def _again(self, outcome: Outcome) -> str:
         if self.is_finished is None:
             return "resume the run if it is unfinished, else rerun it"
-        return "rerun the run" if self.is_finished else "resume the run"
+        return "rerun the run" if self.is_finished else f"resume the run{_and_rerun(outcome)}"
 
     def _mend(self, outcome: Outcome, reason: str) -> str:
         """Say how a mended setup is sent; what stood in a column is not mended by a config."""
         if self.is_finished is False and outcome is Outcome.SCOPE_REFUSED:
             anew = "run the upload anew with the corrected config and --again"
-            return f"resume the run if it is mended at Capillary, else {anew}"
+            return f"resume the run if it is mended at Capillary{_and_rerun(outcome)}, else {anew}"
         names = _COLUMNS.get((outcome, reason), ())
         stand_in = [name for name in names if self.columns is None or name in self.columns]
         in_file = f"correct {' and '.join(stand_in)} in failed.csv, empty the request_id, and run these rows alone"
@@ -268,6 +272,11 @@ def _told(entry: Code) -> Code:
 
 _CLOSED = "quarantined_"
 """How a reason begins that says which scope was closed."""
+
+
+def _and_rerun(outcome: Outcome) -> str:
+    """Say what else an unfinished run needs: a resume leaves alone what was settled before the run stopped."""
+    return "" if outcome is Outcome.NOT_SENT else ", then rerun it if this stays so"
 
 
 def _entry(outcome: Outcome, http_status: int | None, error_code: int | None) -> Code | None:

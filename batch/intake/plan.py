@@ -259,7 +259,7 @@ class Planner:
         if not written:
             return requests
         if written not in map(request_id, requests):
-            requests = _unguarded(requests)  # a report that a spreadsheet program has saved as a workbook
+            requests = _unguarded(requests)  # a row of a CSV file that was copied into our workbook
         if written not in map(request_id, requests):
             problems.append(RowProblem(self._columns[index], written, Problem.AMBIGUOUS, _CHANGED_ROW))
         if cell_text(cells[self._columns.index("outcome")]).strip(BLANKS) == Outcome.IN_DOUBT:

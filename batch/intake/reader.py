@@ -2,7 +2,7 @@
 
 Owns which reader a file needs, which sheet is meant, where the header is and where the table ends. Nothing is
 interpreted here: cells stay as the file has them, except that the apostrophe which our own CSV writer puts before
-dangerous texts is taken off again.
+dangerous texts is taken off again, also where the CSV was saved as a workbook; our own workbook has none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from batch.intake.headers import (
     named_columns,
 )
 from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row, quoted
-from batch.intake.sheet_choice import choose_sheets
+from batch.intake.sheet_choice import choose_sheets, is_sheet_of_ours
 from batch.model import SourceRow
 
 if TYPE_CHECKING:
@@ -67,8 +67,16 @@ class Table:
     """The table of one file or sheet, open for reading; a context manager."""
 
     def __init__(
-        self, path: Path, grid: Grid, header: SourceRow, header_names: Sequence[str], close: Callable[[], None]
+        self,
+        path: Path,
+        grid: Grid,
+        header: SourceRow,
+        header_names: Sequence[str],
+        close: Callable[[], None],
+        *,
+        has_guards: bool = True,
     ) -> None:
+        """`has_guards`: whether its texts have our CSV writer's apostrophes, if its columns are those of a report."""
         columns = _texts(header)
         refuse_wide(path.name, grid.sheet, len(columns))
         for cell in header.cells:
@@ -83,7 +91,7 @@ class Table:
         not_read = (f"what stands above the header in row {header.row} is not read",) if above else ()
         self.remarks = (*grid.remarks, *not_read)
         self.is_own_report = is_own_report(columns)
-        self._is_guarded = (self.is_own_report or is_rejected_rows(columns)) and grid.width is None
+        self._is_guarded = (self.is_own_report or is_rejected_rows(columns)) and has_guards
         self.columns = tuple(map(_unguarded, columns) if self._is_guarded else columns)
         self._header_texts = frozenset(column for column in columns if column and not column.isdigit())
         self._named = named_columns(columns, header_names)
@@ -115,12 +123,11 @@ class Table:
                 )
             if len(cells) > customer and cells[customer] in header_texts:
                 self._refuse_another_header(row)
+            if is_guarded:
+                cells = tuple(map(_unguarded, cells))
             if width is not None and len(cells) < width:
-                yield SourceRow(number, cells + (None,) * (width - len(cells)))
-            elif is_guarded:
-                yield SourceRow(number, tuple(map(_unguarded, cells)), row.line)
-            else:
-                yield row
+                cells += (None,) * (width - len(cells))
+            yield row if cells is row.cells else SourceRow(number, cells, row.line)
 
     def _refuse_another_header(self, row: SourceRow) -> None:
         """Refuse the header of another table, whose columns stand in another order; a mere repeat is a row problem."""
@@ -166,7 +173,8 @@ def open_tables(path: Path, rules: ReadRules) -> Iterator[Table]:
         with _closed_when_refused(book):
             grid = next(sheet for sheet in book.sheets if sheet.name == name).grid()
             grid = replace(grid, remarks=grid.remarks + remarks)
-            table = Table(path, grid, _find_header(path, grid, rules), rules.header_names, book.close)
+            header, has_guards = _find_header(path, grid, rules), not is_sheet_of_ours(name, book.sheets)
+            table = Table(path, grid, header, rules.header_names, book.close, has_guards=has_guards)
         yield table
 
 
@@ -248,4 +256,6 @@ def _texts(row: SourceRow) -> list[str]:
 
 def _unguarded(cell: _C) -> _C | str:
     """Take off the one apostrophe that our CSV writer puts before texts which a spreadsheet program would execute."""
-    return cell[1:] if isinstance(cell, str) and cell[:1] == "'" else cell
+    if not isinstance(cell, str) or isinstance(cell, Unreadable):  # such a one stays a problem
+        return cell
+    return cell.removeprefix("'")

@@ -1,7 +1,8 @@
 """Step 1 of 5: which sheet of a workbook is meant.
 
 Owns the rule that nothing is left out in silence: one visible sheet with data is the one; several are refused with
-their names. In a workbook of ours the sheets of requests that did not end well are meant. Knows no file format.
+their names. In a workbook of ours the sheets of requests that did not end well are meant. Owns too by what our
+workbook is told from a CSV file of ours that was saved as one. Knows no file format.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 HELP_MARK = "This sheet is help for people; it is not read."
 """What the first cell of a sheet says that is to be left alone, such as the help sheet of our template."""
+
+OWN_SUMMARY = "Summary"
+OWN_SHEETS = frozenset(
+    ("Succeeded", "Already enrolled", "Invalid users", "Failures", "In doubt", "Not sent", "Rejected rows")
+)
+"""The names of the sheets of rows in our workbook; spreadsheet programs keep names when they save."""
 
 _DONE = frozenset(outcome.value for outcome in Outcome if GROUP_OF[outcome] is Group.DONE)
 
@@ -48,6 +55,11 @@ def choose_sheets(file_name: str, sheets: Sequence[Sheet], wanted: str | None) -
     if hidden:
         raise InputRefused(f"{file_name}: only hidden sheets hold data: {_listed(hidden)}; show the sheet to be read")
     raise InputRefused(f"{file_name}: no sheet holds data")
+
+
+def is_sheet_of_ours(name: str, sheets: Sequence[Sheet]) -> bool:
+    """Tell whether the sheet was written by us: a CSV file that was saved as a workbook has no summary beside it."""
+    return name in OWN_SHEETS and any(sheet.name == OWN_SUMMARY for sheet in sheets)
 
 
 def _named(file_name: str, sheets: Sequence[Sheet], wanted: str) -> str:

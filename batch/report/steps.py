@@ -34,6 +34,8 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
     if not accounts.balanced:
         return (Step("Keep the run folder as it is and report the fault; send nothing again before it is understood."),)
     if accounts.run.state is not State.FINISHED:
+        if accounts.run.stop_reason == StopReason.INPUT and accounts.tallies.unique:
+            return _whole_steps(accounts)
         return (*_resume_steps(accounts, folder), *_cascade_steps(accounts), *_row_steps(accounts, folder))
     steps = []
     if accounts.was_processed_before:
@@ -71,6 +73,14 @@ def _resume_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
         return ()
     text = _RESUMES.get(StopReason(reason)) if reason in STOPS else None
     return (Step(text or "Go on with this run:", f"enroll-batch resume {shlex.quote(str(folder))}"),)
+
+
+def _whole_steps(accounts: Accounts) -> tuple[Step, ...]:
+    """Say how an upload with too many problems is sent: whole, because its good rows were not sent either."""
+    where = "rejected_rows.csv" + (" and annotated.xlsx say where)" if accounts.is_annotated else " says where)")
+    text = f"Nothing was sent, no good row either: mend the upload ({where} or raise input.max_problems; run it whole:"
+    paths = " ".join(shlex.quote(path) for path in dict.fromkeys(file.path for file in accounts.inputs))
+    return (Step(text, f"enroll-batch run {paths} -c {_config(accounts)}"),)
 
 
 _MENDED_IN_COLUMNS = {

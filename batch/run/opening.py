@@ -21,7 +21,7 @@ from batch.config import Rate, Settings, load_settings, parse_rate, read_config
 from batch.errors import ConfigError, Interrupted, UsageError
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, made_folder, open_ledger
-from batch.model import State
+from batch.model import State, StopReason
 from batch.run.inputs import Source, shown
 from batch.run.lock import LOCK_NAME, locked, user_name
 
@@ -199,10 +199,12 @@ def settings_of(folder: Path) -> KeptConfig:
     """Return the config of a finished run.
 
     Raises:
-        UsageError: the run is not finished; `resume` is for those.
+        UsageError: the run is not finished; `resume` is for those, but for one whose upload was refused.
         LedgerFailed: its ledger cannot be read.
     """
     with LedgerReader(folder / LEDGER_NAME) as reader:
+        if reader.run().stop_reason == StopReason.INPUT:
+            raise UsageError(f"{folder}: its upload was refused, nothing was sent; mend and run the upload")
         if reader.run().state is not State.FINISHED:
             raise UsageError(f"{folder}: this run is not finished; `enroll-batch resume {folder}` goes on with it")
         config_path, text, working_dir, _ = reader.kept_config()

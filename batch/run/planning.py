@@ -18,12 +18,13 @@ from batch.intake.reader import ReadRules, Table, open_tables
 from batch.ledger.cascade import later_cycle_count
 from batch.ledger.look_ups import LookUpLedger
 from batch.ledger.planning import PlanTotals, PlanWriter, first_requests, plan_totals
-from batch.model import Action, EnrollmentRequest, Kind
+from batch.model import Action, EnrollmentRequest, Event, Kind
 from batch.run.earlier import refuse_if_sent_before
 from batch.run.hours import hours_lines
 from batch.run.inputs import COPIES, HandedOver, InputFile, Source, fingerprint, gather, remove_copies
 from batch.run.looking_up import QUIETLY, Asking, look_up, resolved
 from batch.run.online import CyclesOfRun
+from batch.run.run_log import RunLog
 from batch.storage.paths import read_path
 
 if TYPE_CHECKING:
@@ -128,7 +129,10 @@ def _plan(run: OpenRun, inputs: Sequence[InputFile], *, online: bool = True, ask
             _plan_input(writer, run, file, cycles)
         refuse_org_with_v3(run)
         if not (_is_worth_sending(run) and look_up(run, asking, online=online)):
-            return writer.finish()
+            totals = writer.finish()
+            text = f"{totals.rows_read} rows read, {totals.rows_with_problems} with problems, {totals.unique} requests"
+            RunLog(run.folder).write([Event(time.time_ns(), "planned", text)])
+            return totals
 
 
 def _is_worth_sending(run: OpenRun) -> bool:
@@ -232,7 +236,7 @@ def check_problems(run: OpenRun, totals: PlanTotals) -> None:
     if totals.rows_with_problems > allowed * rows:
         raise InputRefused(
             f"{totals.rows_with_problems} of {rows} rows have problems, more than input.max_problems ({allowed:.0%}); "
-            f"nothing was sent; {listed}"
+            f"nothing was sent: mend them or raise it, then run the whole upload; {listed}"
         )
 
 

@@ -108,6 +108,20 @@ def test_a_finished_run_is_never_resumed_and_an_unfinished_one_not_rerun_at_once
         assert "verify" not in told or told.index("verify") > told.find("resume") >= 0
 
 
+def test_what_was_settled_before_a_run_stopped_is_rerun_after_the_resume() -> None:
+    for outcome in (Outcome.SCOPE_REFUSED, Outcome.ACCESS_REFUSED, Outcome.SERVER_ERROR):
+        told = STOPPED.advise(outcome, None, "").lower()
+        assert "resume the run" in told
+        assert "then rerun it if this stays so" in told
+    assert "rerun" not in STOPPED.advise(Outcome.NOT_SENT, None, StopReason.REFUSED)
+
+
+def test_what_an_upload_with_too_many_problems_left_unsent_is_not_resumed() -> None:
+    told = STOPPED.advise(Outcome.NOT_SENT, None, StopReason.INPUT)
+    assert "resume" not in told.lower()
+    assert "run it whole" in told
+
+
 def test_what_stood_in_a_column_is_mended_in_the_file_and_not_in_the_config() -> None:
     by_column = ADVICE.knowing(is_finished=True, is_balanced=True, columns={"period_name"})
     for outcome, code, reason in [

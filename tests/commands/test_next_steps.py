@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,58 @@ def test_a_run_that_stopped_goes_on_by_the_printed_command(
     (resume,) = printed(said)
     assert carried_out(desk, resume).code == 0
     assert desk.outcomes() == {"enrolled": 3}
+
+
+def test_refusals_settled_before_a_run_was_refused_are_rerun_after_the_resume(desk: Desk, sandbox: Factory) -> None:
+    """Fails when a resume is all that is advised: it leaves alone the one refusal that a success had followed."""
+    api = sandbox(preload=False)
+    for number in (2, 4, 5, 6):
+        api.inject(number, ["error_403_4000"])
+    said = desk.run(api, customers(range(1, 8)), "--concurrency", 1, campaign=ONE_CYCLE)
+    assert said.code == 10
+    refused = [row for row in desk.rows("failed.csv") if row["outcome"] == "access_refused"]
+    assert len(refused) == 4
+    assert all("resume the run, then rerun it if this stays so" in row["advice"] for row in refused)
+    (resume,) = printed(said)
+    resumed = carried_out(desk, resume)
+    assert desk.outcomes()["access_refused"] == 1
+    (rerun,) = printed(resumed)
+    carried_out(desk, rerun)
+    assert api.enrolled() == {(number, "PERIOD_G_29463_1") for number in range(1, 8)}
+
+
+def test_an_upload_with_too_many_problems_is_sent_whole_once_it_is_mended(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    upload = "customer_id\n1\n2\nx\n"
+    said = desk.run(api, upload, campaign=ONE_CYCLE, input={"max_problems": "5%"})
+    assert said.code == 3
+    summary = (desk.folder / "run" / "summary.md").read_text("utf-8")
+    assert "resume" not in summary.lower()
+    line = next(line for line in summary.splitlines() if "`enroll-batch run " in line)
+    command = shlex.split(line.split("`")[1])
+    assert all("run it whole" in row["advice"] for row in desk.rows("failed.csv"))
+    events = [json.loads(line)["event"] for line in (desk.folder / "run" / "run.log").read_text("utf-8").splitlines()]
+    assert events == ["planned", "stopped"]
+    desk.upload(upload.replace("x", "3"))
+    assert carried_out(desk, command[1:]).code == 0
+    assert api.enrolled() == {(number, "PERIOD_G_29463_1") for number in (1, 2, 3)}
+
+
+def test_the_good_rows_of_a_refused_upload_may_be_run_from_its_report(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    desk.run(api, "customer_id\n1\n2\nx\n", campaign=ONE_CYCLE, input={"max_problems": "5%"})
+    again = desk("rerun", "run", "--yes")
+    assert (again.code, "mend and run the upload" in again.err) == (2, True)
+    said = desk("run", "run/failed.csv", "-c", "config.yaml", "--yes", "--run-dir", "good")
+    assert said.code == 0, said
+    assert api.enrolled() == {(number, "PERIOD_G_29463_1") for number in (1, 2)}
+
+
+def test_a_plan_has_a_log(desk: Desk, sandbox: Factory) -> None:
+    config = desk.config(sandbox(), campaign=ONE_CYCLE)
+    assert desk("plan", desk.upload("customer_id\n1\n"), "-c", config, "--run-dir", "run").code == 0
+    (line,) = (desk.folder / "run" / "run.log").read_text("utf-8").splitlines()
+    assert json.loads(line)["text"] == "1 rows read, 0 with problems, 1 requests"
 
 
 def test_mended_rows_go_back_in_as_they_were_written(desk: Desk, sandbox: Factory) -> None:

@@ -85,6 +85,13 @@ def test_an_upload_that_cannot_be_sent_is_mended_not_resumed() -> None:
     assert steps[0].text.startswith("Mend the rows")
 
 
+def test_an_upload_with_too_many_problems_is_run_whole_because_its_good_rows_were_not_sent() -> None:
+    (step,) = next_steps(accounts_of(MIXED, State.STOPPED, "input", problems=9), FOLDER)
+    assert step.command == f"enroll-batch run may.csv {CONFIG}"
+    assert "annotated.xlsx" in step.text
+    assert "input.max_problems" in step.text
+
+
 def test_a_file_that_was_processed_before_names_the_run_that_did() -> None:
     again = tallies_of({Outcome.ALREADY_ENROLLED: 99, Outcome.ENROLLED: 1})
     assert "by the run april: this" in next_steps(accounts_of(again, earlier_run="april"), FOLDER)[0].text
