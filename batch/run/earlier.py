@@ -123,7 +123,7 @@ def _refuse_known(run: OpenRun, shown: Mapping[str, str]) -> None:
             for sha256, name in shown.items():
                 found = earlier_run(place, base_url, campaign, [sha256])
                 if found is not None:
-                    raise SentBefore(_sent_before(found, name), found)
+                    raise SentBefore(_sent_before(found, f"{name}: " if len(shown) > 1 else ""), found)
             _refuse_rivals(run, place, base_url, campaign, shown)
 
 
@@ -189,10 +189,10 @@ def refuse_if_run_again(earlier: Path, places: Collection[Path], *, again: bool)
 def _sent_before(found: EarlierRun, name: str) -> str:
     if found.state is State.FINISHED:
         return (
-            f"{name}: this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
+            f"{name}this file was sent before, by {found.folder}; see its report, or add --again to send it once more"
         )
     return (
-        f"{name}: this file is held by an unfinished run: go on with "
+        f"{name}this file is held by an unfinished run: go on with "
         f"`enroll-batch resume {shlex.quote(str(found.folder))}`, or add --again to start over"
     )
 

@@ -24,6 +24,7 @@ from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger
 from batch.model import State, StopReason
 from batch.run.inputs import Source, shown
 from batch.run.lock import LOCK_NAME, locked, user_name
+from batch.run.run_log import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +81,7 @@ class OpenRun:
     def discard(self) -> None:
         """Remove a run that came to nothing before anything was sent."""
         self.ledger.close()
-        for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal", f"{LEDGER_NAME}-shm", LOCK_NAME, "sandbox.sqlite"):
+        for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal", f"{LEDGER_NAME}-shm", LOCK_NAME, LOG_NAME, "sandbox.sqlite"):
             (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # whatever else lies there is not ours to remove
             self.folder.rmdir()

@@ -38,9 +38,12 @@ def test_a_run_whose_embedded_api_was_killed_stops_at_once_and_a_resume_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Embedded, "__init__", started)
         patched.setattr(Progress, "watch", kill_it)
-        said = desk.run("sandbox", customers(range(100, 160)), "--rate", "50/s", auth=None, campaign=ONE_CYCLE)
+        said = desk.run(
+            "sandbox", customers(range(110, 150)), "--rate", "50/s", auth=None, campaign=ONE_CYCLE,
+            retry={"attempts": 100},  # more than fit into the moment before anybody has seen that it is gone
+        )  # fmt: skip
     assert said.code == 7
     assert "the embedded sandbox has ended with code -9" in " ".join(said.out.split())
     assert desk.outcomes()["not_sent"] > 0
     assert desk("resume", "run").code == 0
-    assert desk.outcomes() == {"enrolled": 58, "already_enrolled": 2}
+    assert desk.outcomes() == {"enrolled": 40}
