@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from batch.errors import InputRefused, LedgerFailed, UsageError
+from batch.errors import InputRefused, LedgerFailed, RunLocked, UsageError
 from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State
@@ -21,7 +21,7 @@ from batch.run.lock import is_locked
 from batch.run.opening import campaign_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Sequence
 
     from batch.run.inputs import InputFile
     from batch.run.opening import OpenRun
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _REPORTS = frozenset({*OUTCOME_FILES, "reconciliation.xlsx", "annotated.xlsx"})
 """The files of a run that hold requests or rows of its upload."""
+
+
+_PATIENCE_S = 60.0
+"""Source: our choice; whoever decides looks into each ledger of a folder, which takes milliseconds for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +96,38 @@ def refuse_if_sent_before(run: OpenRun, inputs: Collection[InputFile]) -> None:
                 f"{file.shown} is the report of a run that is not finished, and may still send these rows: go on with "
                 f"`enroll-batch resume {shlex.quote(str(holder))}`, or add --again to send them all the same"
             )
-    _refuse_known(run, {file.sha256: file.shown for file in inputs})
+    _refuse_known(run, [(file.shown, file.sha256) for file in inputs])
 
 
 def refuse_if_sent_since(run: OpenRun) -> None:
     """Refuse a plan that was never sent, when another run has begun to send one of its files since.
 
     Raises:
-        InputRefused: with the name of that run, and what to do instead.
+        InputRefused: with the name of that run, and what to do instead. RunLocked: as `_deciding`.
     """
     ((text, parent, started_at),) = run.ledger.read("SELECT inputs, parent, started_at FROM run")
     if parent is None and started_at is None:
-        _refuse_known(run, {sha256: path for path, sha256 in json.loads(text) if sha256})
+        _refuse_known(run, json.loads(text))
 
 
-def _refuse_known(run: OpenRun, shown: Mapping[str, str]) -> None:
-    """Refuse files, given as digest -> name, that another run has begun to send or is about to.
+def _refuse_known(run: OpenRun, inputs: Sequence[tuple[str, str]]) -> None:
+    """Refuse files, each with its digest, that another run has begun to send or is about to.
 
     One process at a time says what it is about to send and looks what others are: so of two in the same moment one
     goes on.
     """
     base_url, campaign = run.settings.api.base_url, campaign_text(run.settings)
-    if base_url == "sandbox" or not shown:
+    if base_url == "sandbox":
         return
     report_dir = Path(run.settings.report.dir).absolute()
     with _deciding(report_dir):
-        inputs = json.dumps([(name, sha256) for sha256, name in shown.items()])
-        run.ledger.update_run(inputs=inputs, command=_sender(run))
+        run.ledger.update_run(inputs=json.dumps(inputs), command=_sender(run))
         for place in sorted({report_dir, run.folder.parent}):
-            for sha256, name in shown.items():
+            for name, sha256 in inputs:
                 found = earlier_run(place, base_url, campaign, [sha256])
                 if found is not None:
-                    raise SentBefore(_sent_before(found, f"{name}: " if len(shown) > 1 else ""), found)
-            _refuse_rivals(run, place, base_url, campaign, shown)
+                    raise SentBefore(_sent_before(found, f"{name}: " if len(inputs) > 1 else ""), found)
+            _refuse_rivals(run, place, base_url, campaign, {sha256 for _, sha256 in inputs})
 
 
 def _sender(run: OpenRun) -> str:
@@ -149,11 +152,17 @@ def _refuse_rivals(run: OpenRun, place: Path, base_url: str, campaign: str, dige
 
 @contextlib.contextmanager
 def _deciding(report_dir: Path) -> Iterator[None]:
-    """Let one process at a time decide whether it may send a file."""
+    """Let one process at a time decide whether it may send a file.
+
+    Raises:
+        RunLocked: another one is at it and does not come to its end. UsageError: the folder cannot be written.
+    """
     try:
         report_dir.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(report_dir / ".deciding.lock", fallback_to_soft=False)
-        lock.acquire()
+        lock.acquire(timeout=_PATIENCE_S)
+    except filelock.Timeout as error:
+        raise RunLocked(f"{report_dir}: another process has been beginning a run for long; try again later") from error
     except OSError as error:
         raise UsageError(f"{report_dir}: cannot be written ({error.strerror}); choose another report.dir") from error
     try:

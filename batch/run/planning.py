@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import AccessRefused, ApiSilent, ConfigError, InputRefused, UsageError
+from batch.errors import AccessRefused, ApiSilent, InputRefused, RunLocked, UsageError
 from batch.intake.headers import likely_columns
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
 from batch.intake.reader import ReadRules, Table, open_tables
@@ -62,6 +62,7 @@ def plan(
 
     Raises:
         InputRefused: a file cannot be read exactly, or was sent before.
+        RunLocked: another process has been beginning a run for long.
         ConfigError, ApiSilent, AccessRefused: the config's cycles cannot be learned from the API, or customers would
             have to be looked up. After each of these the folder of the run is removed again.
         LookUpsStopped: the run is kept, and `plan_again` goes on with the look-ups.
@@ -74,7 +75,7 @@ def plan(
         if not again:
             refuse_if_sent_before(run, files)
         return _plan(run, files, online=online, asking=asking)
-    except (InputRefused, ConfigError, ApiSilent, AccessRefused):
+    except (InputRefused, UsageError, ApiSilent, AccessRefused, RunLocked):
         remove_copies(run.folder, inputs)
         run.discard()
         raise

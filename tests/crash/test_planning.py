@@ -136,3 +136,14 @@ def test_files_that_were_named_but_not_read_yet_are_read_as_they_are(desk: Desk,
     upload.write_text(customers([100, 101]))
     assert desk("resume", "run", "--yes").code == 0
     assert desk.outcomes() == {"enrolled": 2}
+
+
+def test_two_files_of_one_content_are_both_read_again(desk: Desk, sandbox: Start) -> None:
+    """Fails when what a run is about to send is kept by its digests: one of the two would vanish from the accounts."""
+    api = sandbox(preload=False)
+    uploads = desk.upload(customers([100]), "first.csv"), desk.upload(customers([100]), "second.csv")
+    run_that_dies(desk, "_plan", desk.config(api, campaign=ONE_CYCLE), *uploads)
+    assert desk("resume", "run", "--yes").code == 0
+    summary = desk.summary()
+    assert [told["rows_read"] for told in summary["input"]] == [1, 1]
+    assert summary["requests"] == {"expanded": 2, "duplicates": 1, "contradicted": 0, "unique": 1}
