@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from batch.model import StopReason
 from batch.sending.adaptive import AdaptiveConcurrency, AdaptiveRate
 from batch.sending.conclusions import now_ns
-from batch.sending.guards import Stop
+from batch.sending.guards import Reachability, Stop
 from batch.sending.pace_file import budget_key, state_folder
 from batch.sending.pacing import Pacer
 from batch.sending.pool import Pool
+from batch.sending.retry import InDoubt, RetryRules
 from batch.sending.shared_pacing import SharedPacer
 from batch.sending.throttle import Speed
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from batch.capillary.auth import BasicAuth, OAuth
     from batch.capillary.client import CapillaryClient
+    from batch.config import Settings
     from batch.run.api import Api
     from batch.run.opening import OpenRun
     from batch.sending.protocols import Pace
@@ -121,6 +123,20 @@ def speed_of(run: OpenRun, pace: Pace) -> Speed:
     if not run.settings.pacing.adaptive:
         return Speed(pace)
     return Speed(pace, AdaptiveRate(_rate(run)), AdaptiveConcurrency(run.overrides.concurrency_of(run.settings)))
+
+
+def retry_rules(settings: Settings, in_doubt: InDoubt = InDoubt.RESEND) -> RetryRules:
+    """Return how often something is tried; what leaves nothing behind at the API is always tried again."""
+    return RetryRules(settings.retry.attempts, settings.retry.base_s, settings.retry.max_s, in_doubt)
+
+
+def reachability_of(settings: Settings, concurrency: int) -> Reachability:
+    """Return for how long an API that does not answer is waited for."""
+    return Reachability(
+        attempts=settings.retry.attempts,
+        outage_ns=int(settings.retry.outage_s * 1e9),
+        failures_to_doubt=max(10, 2 * concurrency),
+    )
 
 
 def _rate(run: OpenRun) -> tuple[int, int] | None:

@@ -17,9 +17,8 @@ from batch.capillary.target_groups import cycles_path, judge_read, read_cycles, 
 from batch.errors import AccessRefused, ApiSilent
 from batch.model import NoAnswer, Outcome
 from batch.run.api import api_of
-from batch.run.driving import pace_of
+from batch.run.driving import pace_of, retry_rules
 from batch.sending.conclusions import now_ns
-from batch.sending.retry import InDoubt, RetryRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from batch.run.api import Api
     from batch.run.opening import OpenRun
     from batch.sending.protocols import Pace
+    from batch.sending.retry import RetryRules
 
 T = TypeVar("T")
 
@@ -58,10 +58,9 @@ def ask_about_groups(run: OpenRun, target_group_ids: Sequence[int]) -> list[Grou
 
 
 async def _ask(run: OpenRun, api: Api, target_group_ids: Sequence[int]) -> list[GroupFacts]:
-    retry, pace = run.settings.retry, pace_of(run, api.credentials)
+    settings, pace = run.settings, pace_of(run, api.credentials)
     client = CapillaryClient(api.address, api.credentials, concurrency=1)
-    rules = RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt.RESEND)
-    asker = _Asker(client, pace, rules, int(retry.outage_s * 1e9))
+    asker = _Asker(client, pace, retry_rules(settings), int(settings.retry.outage_s * 1e9))
     try:
         return [await asker.group(target_group_id) for target_group_id in target_group_ids]
     finally:

@@ -21,14 +21,13 @@ from batch.ledger.look_ups import LookedUp, LookUpLedger
 from batch.model import Action, Chunk, EnrollmentRequest, Event, Kind, OpenRequest, Scope, Speaks, StopReason, Tells
 from batch.report.reconcile import STOP_EXIT_CODES
 from batch.run.api import api_of
-from batch.run.driving import pace_of, run_to_its_end, speed_of
+from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
 from batch.run.hours import timetable_of
 from batch.run.run_log import RunLog
 from batch.sending.conclusions import Guards
-from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
+from batch.sending.guards import RunRefusals, Stop, Thresholds
 from batch.sending.pool import Pool
 from batch.sending.quarantine import Quarantines
-from batch.sending.retry import InDoubt, RetryRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,13 +129,11 @@ async def _look_up(run: OpenRun, ledger: LookUpLedger, log: RunLog, api: Api, as
         recorder.judge,
         recorder,
         speed=speed_of(run, pace),
-        retry=RetryRules(settings.retry.attempts, settings.retry.base_s, settings.retry.max_s, InDoubt.RESEND),
+        retry=retry_rules(settings),
         guards=Guards(
             refusals=RunRefusals(),
             thresholds=Thresholds(settings.guard.stop_when, settings.guard.minimum),
-            reachability=Reachability(
-                settings.retry.attempts, int(settings.retry.outage_s * 1e9), max(10, 2 * concurrency)
-            ),
+            reachability=reachability_of(settings, concurrency),
             quarantines=Quarantines(),
         ),
         concurrency=concurrency,

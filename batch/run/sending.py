@@ -23,18 +23,17 @@ from batch.ledger import cascade
 from batch.ledger.sending import SendingLedger
 from batch.model import Chunk, Entries, Event, OpenRequest, State, StopReason
 from batch.run.api import api_of
-from batch.run.driving import pace_of, run_to_its_end, speed_of
+from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
 from batch.run.hours import timetable_of
 from batch.run.run_log import RunLog
 from batch.sending.cascade import Cascades, OnCascade
 from batch.sending.conclusions import Guards
-from batch.sending.guards import Reachability, RunRefusals, Stop, Thresholds
+from batch.sending.guards import RunRefusals, Stop, Thresholds
 from batch.sending.pool import Pool
 from batch.sending.quarantine import Quarantines
-from batch.sending.retry import InDoubt, RetryRules
+from batch.sending.retry import InDoubt
 
 if TYPE_CHECKING:
-    from batch.config import Settings
     from batch.model import EnrollmentRequest, NoAnswer, Reply, Verdict
     from batch.run.api import Api
     from batch.run.driving import Watch
@@ -204,7 +203,7 @@ async def _send(
         sender.judge,
         recorder,
         speed=speed_of(run, pace),
-        retry=_retry_rules(run.settings),
+        retry=retry_rules(run.settings, InDoubt(run.settings.retry.in_doubt)),
         guards=_guards(run, ledger, concurrency),
         concurrency=concurrency,
         random=random.random,
@@ -235,11 +234,6 @@ def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None,
     return ledger.canary(wanted)
 
 
-def _retry_rules(settings: Settings) -> RetryRules:
-    retry = settings.retry
-    return RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt(retry.in_doubt))
-
-
 def _guards(run: OpenRun, ledger: SendingLedger, concurrency: int) -> Guards:
     settings = run.settings
     cascades = Cascades(OnCascade(settings.campaign.on_cascade), cascade.planned(run.ledger))
@@ -247,11 +241,7 @@ def _guards(run: OpenRun, ledger: SendingLedger, concurrency: int) -> Guards:
     return Guards(
         refusals=RunRefusals(),
         thresholds=Thresholds(settings.guard.stop_when, settings.guard.minimum),
-        reachability=Reachability(
-            attempts=settings.retry.attempts,
-            outage_ns=int(settings.retry.outage_s * 1e9),
-            failures_to_doubt=max(10, 2 * concurrency),
-        ),
+        reachability=reachability_of(settings, concurrency),
         quarantines=Quarantines(ledger.quarantined()),
         cascades=cascades,
     )

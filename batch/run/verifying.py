@@ -21,13 +21,12 @@ from batch.model import Chunk, OpenRequest, request_id
 from batch.report.audit import NotConfirmed, audit_lines, doubt_lines, is_enrolled, write_audit
 from batch.report.reconcile import STOP_EXIT_CODES, worst
 from batch.run.api import api_of
-from batch.run.driving import pace_of, run_to_its_end, speed_of
+from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
 from batch.run.run_log import RunLog
 from batch.sending.conclusions import Guards
-from batch.sending.guards import Reachability, RunRefusals, Thresholds
+from batch.sending.guards import RunRefusals, Thresholds
 from batch.sending.pool import Pool
 from batch.sending.quarantine import Quarantines
-from batch.sending.retry import InDoubt, RetryRules
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -119,17 +118,17 @@ def _not_confirmed(told: Told) -> NotConfirmed:
 async def _look(run: OpenRun, looks: _Looks, api: Api, watch: Watch | None) -> Stop | None:
     concurrency = run.overrides.concurrency_of(run.settings)
     client = CapillaryClient(api.address, api.credentials, concurrency)
-    retry, pace = run.settings.retry, pace_of(run, api.credentials)
+    settings, pace = run.settings, pace_of(run, api.credentials)
     pool = Pool(
         Enrolments(client),
         looks.judge,
         looks,
         speed=speed_of(run, pace),
-        retry=RetryRules(retry.attempts, retry.base_s, retry.max_s, InDoubt.RESEND),
+        retry=retry_rules(settings),
         guards=Guards(
             refusals=RunRefusals(),
             thresholds=Thresholds({}, 1),
-            reachability=Reachability(retry.attempts, int(retry.outage_s * 1e9), max(10, 2 * concurrency)),
+            reachability=reachability_of(settings, concurrency),
             quarantines=Quarantines(),
         ),
         concurrency=concurrency,
