@@ -13,8 +13,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import LedgerFailed
-from batch.ledger import timeline
-from batch.ledger.gaps import GAPS
+from batch.ledger import counts, timeline
 from batch.ledger.looking import check_version, connect_to_read, require_ledger
 from batch.ledger.schema import SENDING_NS
 from batch.ledger.standing import COVERED, STANDING, SUPERSEDED, TOLD, UNSETTLED
@@ -34,7 +33,6 @@ from batch.model import (
     RunFacts,
     Scope,
     State,
-    Subtotal,
     Tallies,
     UnsettlingAttempts,
 )
@@ -76,44 +74,6 @@ FROM input LEFT JOIN (
         SELECT row_no FROM request UNION SELECT row_no FROM row_problem WHERE request_no IS NOT NULL) USING (row_no)
     GROUP BY s.input_no) planned USING (input_no)
 ORDER BY input_no
-"""
-
-_COUNTS = {
-    "expanded": "SELECT coalesce(sum(expanded), 0) FROM input",
-    "duplicates": "SELECT count(*) FROM row_problem WHERE problem = 'duplicate'",
-    "contradicted": "SELECT count(*) FROM row_problem WHERE problem = 'contradiction'",
-    "unique": "SELECT count(*) FROM request WHERE NOT contradicted",
-    "unsettled": "SELECT count(*) FROM unsettled",
-    "attempts": "SELECT (SELECT count(*) FROM attempt WHERE tells <> 'withdrawn')"
-    " + (SELECT count(*) FROM outcome WHERE attempt > 0)",
-    "first_attempts": "SELECT count(*) FROM request r WHERE NOT r.contradicted AND ("
-    " EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no AND o.attempt > 0)"
-    " OR EXISTS (SELECT 1 FROM attempt t WHERE t.request_no = r.request_no AND t.tells <> 'withdrawn'))",
-    "retries": "SELECT (SELECT count(*) FROM attempt t WHERE t.tells <> 'withdrawn' AND EXISTS ("
-    " SELECT 1 FROM attempt e WHERE e.request_no = t.request_no AND e.tells <> 'withdrawn'"
-    " AND (e.attempt, e.fence) < (t.attempt, t.fence)))"
-    " + (SELECT count(*) FROM outcome o WHERE o.attempt > 0 AND ("
-    " EXISTS (SELECT 1 FROM attempt t WHERE t.request_no = o.request_no AND t.tells <> 'withdrawn')"
-    " OR EXISTS (SELECT 1 FROM outcome e WHERE e.request_no = o.request_no AND e.attempt > 0"
-    " AND e.fence < o.fence)))",
-    "calls_saved": "SELECT count(*) FROM outcome WHERE outcome = 'covered_by_cascade' AND attempt = 0",
-    "look_ups": "SELECT coalesce(sum(calls), 0) FROM lookup",
-}
-
-# From the outcomes themselves, not by way of the requests: so an outcome without a request shows.
-_OUTCOMES = """
-SELECT coalesce(v.outcome, o.outcome), count(*) FROM outcome o
-    LEFT JOIN told v ON v.request_no = o.request_no AND v.instead_of = o.outcome WHERE NOT EXISTS (
-    SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence) GROUP BY 1
-UNION ALL SELECT outcome, count(*) FROM unsettled GROUP BY 1
-"""
-
-_SUBTOTALS = f"""
-SELECT scope_no, p.name, outcome, n FROM (
-    SELECT r.scope_no, r.period_no, coalesce(v.outcome, o.outcome, u.outcome) AS outcome, count(*) AS n
-    FROM request r {STANDING}
-    WHERE NOT r.contradicted GROUP BY 1, 2, 3) LEFT JOIN period p USING (period_no)
-ORDER BY scope_no, period_no, outcome
 """
 
 
@@ -167,10 +127,6 @@ class LedgerReader:
         with self._failing_as_ledger():
             for row in self._connection.execute(sql):  # noqa: UP028  # it would close the cursor after its connection
                 yield row
-
-    def _count(self, sql: str) -> int:
-        ((count,),) = self._rows(sql)
-        return int(count)
 
     def run(self) -> RunFacts:
         """Return the facts of the run as a whole."""
@@ -232,16 +188,8 @@ class LedgerReader:
 
     def tallies(self) -> Tallies:
         """Count everything, each figure from the tables that record it."""
-        counts = {name: self._count(sql) for name, sql in (_COUNTS | GAPS).items()}
-        outcomes = dict.fromkeys(Outcome, 0)
         with self._failing_as_ledger():
-            for outcome, count in self._rows(_OUTCOMES):
-                outcomes[Outcome(outcome)] += count
-            subtotals = tuple(
-                Subtotal(self._scopes[scope_no], period, Outcome(outcome), count)
-                for scope_no, period, outcome, count in self._rows(_SUBTOTALS)
-            )
-        return Tallies(outcomes=outcomes, subtotals=subtotals, **counts)
+            return counts.tallies(self._rows, self._scopes)
 
     def found_customers(self) -> Iterator[tuple[str, int]]:
         """Yield whom look-ups have found: the identifier, such as `mobile:919111111111`, and the customer's id."""
