@@ -5,12 +5,13 @@ Read chunk by chunk, so that memory stays flat. Knows nothing of what proves a c
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from batch.ledger.sqlite import SqliteLedger
 
@@ -22,6 +23,12 @@ AND (o.outcome IN ('enrolled', 'already_enrolled', 'value_not_applied')
     OR r.scope_no IN (SELECT scope_no FROM scope WHERE action = 'unenroll'))
 ORDER BY l.lane_no, o.settled_at, r.request_no
 """
+
+_ACCEPTED = """
+FROM outcome o JOIN request r USING (request_no) JOIN period p USING (period_no)
+WHERE o.outcome = 'enrolled' AND o.attempt > 0 AND o.error_code IS NULL
+"""
+MOST_WITNESSES = 100
 
 
 def planned(ledger: SqliteLedger) -> list[tuple[Scope, str, int]]:
@@ -40,7 +47,11 @@ def planned(ledger: SqliteLedger) -> list[tuple[Scope, str, int]]:
 
 
 def _has_cycles(ledger: SqliteLedger) -> bool:
-    return bool(ledger.read("SELECT 1 FROM period WHERE period_no > 1 LIMIT 1"))
+    """Return whether some customer has two cycles in a scope."""
+    return bool(
+        ledger.read("SELECT 1 FROM period WHERE period_no > 1 LIMIT 1")
+        and ledger.read("SELECT 1 FROM request GROUP BY customer, scope_no HAVING count(*) > 1 LIMIT 1")
+    )
 
 
 def _scopes(ledger: SqliteLedger) -> dict[int, Scope]:
@@ -48,16 +59,38 @@ def _scopes(ledger: SqliteLedger) -> dict[int, Scope]:
     return {no: Scope(Action(action), Kind(kind), *ids) for no, action, kind, *ids in rows}
 
 
-def answers(ledger: SqliteLedger) -> Iterator[tuple[int, bool, EnrollmentRequest, Verdict, int]]:
+def accepted_twice(ledger: SqliteLedger) -> list[tuple[Scope, str, str]] | None:
+    """Return (scope, cycle, next cycle) where both were accepted for one customer; None where that is not all to know.
+
+    Of at most MOST_WITNESSES customers, and nothing of runs that also unenroll: there it may be an enrolment anew.
+    """
+    if ledger.read("SELECT 1 FROM scope WHERE action = 'unenroll' LIMIT 1"):
+        return None
+    witnesses = ledger.read(f"SELECT customer, scope_no {_ACCEPTED} GROUP BY 1, 2 HAVING count(*) > 1 LIMIT ?",
+                            MOST_WITNESSES)  # fmt: skip
+    scopes, found = _scopes(ledger), []
+    for customer, scope_no in witnesses:
+        sql = f"SELECT p.name {_ACCEPTED} AND customer = ? AND scope_no = ? ORDER BY o.settled_at, r.request_no"
+        cycles = [name for (name,) in ledger.read(sql, customer, scope_no)]
+        found += [(scopes[scope_no], earlier, later) for earlier, later in pairwise(cycles)]
+    return found if len(witnesses) < MOST_WITNESSES else None
+
+
+def answers(
+    ledger: SqliteLedger, is_enough: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[int, bool, EnrollmentRequest, Verdict, int]]:
     """Yield what enrolled or unenrolled anybody so far: (chunk, whether it is done, request, verdict, attempt).
 
-    Nothing where the run has fewer than two cycles, or has not begun.
+    Nothing where no customer has two cycles, or nobody was enrolled yet. When `is_enough`, chunks that are done are
+    left out: of them only what they prove is of use, while the others hold customers who are gone on with.
     """
-    if not _has_cycles(ledger) or not ledger.read("SELECT 1 FROM outcome LIMIT 1"):
+    if not _has_cycles(ledger) or not ledger.read("SELECT 1 FROM outcome WHERE outcome = 'enrolled' LIMIT 1"):
         return
     scopes = _scopes(ledger)
     verdicts: dict[tuple[str, int | None], Verdict] = {}
     for chunk_no, state in ledger.read("SELECT chunk_no, state FROM chunk ORDER BY chunk_no"):
+        if state == "done" and is_enough():
+            continue
         for customer, scope_no, period, outcome, error_code, attempt in ledger.read(_OF_CHUNK, chunk_no):
             request = EnrollmentRequest(scopes[scope_no], customer, period)
             verdict = verdicts.get((outcome, error_code))

@@ -237,7 +237,9 @@ def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None,
 def _guards(run: OpenRun, ledger: SendingLedger, concurrency: int) -> Guards:
     settings = run.settings
     cascades = Cascades(OnCascade(settings.campaign.on_cascade), cascade.planned(run.ledger))
-    cascades.recall(cascade.answers(run.ledger))
+    refuting = cascade.accepted_twice(run.ledger)
+    cascades.heed(refuting or ())
+    cascades.recall(cascade.answers(run.ledger, lambda: refuting is not None and cascades.is_decided))
     return Guards(
         refusals=RunRefusals(),
         thresholds=Thresholds(settings.guard.stop_when, settings.guard.minimum),

@@ -214,6 +214,17 @@ class Cascades:
         for target in self._targets.values():
             target.is_found = target.is_proven
 
+    def heed(self, accepted_twice: Iterable[tuple[Scope, str, str]]) -> None:
+        """Take cycles that were accepted one after the other for one customer: (scope, cycle, next cycle)."""
+        for scope, earlier, later in accepted_twice:
+            target = self._targets.setdefault(_key(scope), _Target())
+            target.is_refuted = target.is_refuted or target.follows(later, earlier)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known of each target with several cycles whether it cascades."""
+        return all(target.is_refuted or target.is_proven for target in self._targets.values() if len(target.ranks) > 1)
+
     def settled(self, item: OpenRequest, verdict: Verdict, attempt: int) -> Finding | None:
         """Take how a request ended; return the news, if that is any."""
         question = self._questions.pop(item.request_no, None)

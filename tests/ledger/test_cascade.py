@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.ledger.cascade import answers, later_cycle_count, planned
+from batch.ledger.cascade import accepted_twice, answers, later_cycle_count, planned
+from batch.ledger.planning import CHUNK_REQUESTS
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sending import SendingLedger
 from batch.model import Action, Entries, Event, Kind, Outcome, Result, Scope, Verdict
+from batch.sending.cascade import Cascades, OnCascade
 from tests.ledger.ledgers import SCOPE, enroll
 from tests.ledger.ledgers import planned as planned_ledger
 from tests.report.ledgers import LedgerOfTests
@@ -15,6 +17,8 @@ from tests.report.ledgers import LedgerOfTests
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from batch.ledger.sqlite import SqliteLedger
 
 FOUND = "target 5512 of group 29463: enrolling into a cycle enrolls into the later ones"
 TAKEN_BACK = "target 5512 of group 29463: taken back"
@@ -124,3 +128,58 @@ def test_a_run_of_one_cycle_has_nothing_to_remember(tmp_path: Path) -> None:
 def test_the_plan_names_its_cycles_in_order_with_their_customers(tmp_path: Path) -> None:
     made = planned_ledger(tmp_path, [[enroll(1, "c2"), enroll(1, "c1")], [enroll(2, "c1")]])
     assert planned(made) == [(SCOPE, "c2", 1), (SCOPE, "c1", 2)]
+
+
+def two_done_chunks(tmp_path: Path) -> SqliteLedger:
+    """A cascade in the first chunk; in the second, one customer whose later cycle was accepted after all. Both done."""
+    customers = range(1, CHUNK_REQUESTS + 1)
+    made = planned_ledger(tmp_path, [[enroll(n, "c1"), enroll(n, "c2")] for n in customers])
+    sender = SendingLedger(made, "me")
+    accepted = Verdict(Outcome.ENROLLED, settled=True)
+    already = Verdict(Outcome.ALREADY_ENROLLED, settled=True, error_code=310119)
+    for last in (False, True):
+        chunk = sender.claim_chunk()
+        assert chunk is not None
+        results = [
+            Result(
+                item.request_no,
+                chunk.fence,
+                1,
+                accepted if item.request.period == "c1" or last else already,
+                True,
+                1,
+                9,
+            )
+            for item in sender.open_requests(chunk)[:20]
+        ]
+        sender.write(Entries(results=results, finished_chunks=[chunk]), 30)
+    return made
+
+
+def test_what_refutes_a_cascade_is_known_without_reading_every_answer(tmp_path: Path) -> None:
+    """Fails when a resume stops at the proof: the second chunk, where a later cycle was accepted, is never read."""
+    made = two_done_chunks(tmp_path)
+    cascades = Cascades(OnCascade.SKIP, planned(made))
+    refuting = accepted_twice(made)
+    assert refuting is not None
+    assert set(refuting) == {(SCOPE, "c1", "c2")}
+    cascades.heed(refuting)
+    read = list(answers(made, lambda: cascades.is_decided))
+    assert read == []
+    assert cascades.is_decided
+    cascades.recall(answers(made))
+    assert not [finding for finding in cascades._targets.values() if finding.is_proven]
+
+
+def test_the_proof_is_enough_where_nothing_refutes_it(tmp_path: Path) -> None:
+    made = two_done_chunks(tmp_path)
+    cascades = Cascades(OnCascade.SKIP, planned(made))
+    assert not cascades.is_decided
+    cascades.recall(answers(made, lambda: cascades.is_decided))
+    assert cascades.is_decided
+
+
+def test_a_run_that_also_unenrolls_is_read_as_a_whole(tmp_path: Path) -> None:
+    out = Scope(Action.UNENROLL, Kind.MILESTONE, SCOPE.org_id, SCOPE.target_group_id, SCOPE.target_id)
+    made = planned_ledger(tmp_path, [[enroll(1, "c1"), enroll(1, "c2"), enroll(1, None, scope=out)]])
+    assert accepted_twice(made) is None
