@@ -26,13 +26,13 @@ def resume(
     """
     from batch.commands.sending import (
         Voice,
-        close_run,
         confirm,
         refuse_too_many_problems,
         require_a_way_to_confirm,
         send_and_report,
     )
     from batch.model import State
+    from batch.run.closing import close_run
     from batch.run.earlier import refuse_if_sent_since
     from batch.run.opening import Overrides, find_run, unfinished_run
     from batch.run.planning import plan_again, preview

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from batch.errors import EnrollBatchError, InputRefused, UsageError
-from batch.model import Event, State, StopReason
+from batch.errors import UsageError
+from batch.model import State, StopReason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +106,7 @@ def confirm(run: OpenRun, found: Preview, *, yes: bool, limit: int | None) -> No
         SystemExit: with code 7, when the person says no.
     """
     from batch.commands.words import command_line, question
+    from batch.run.closing import close_run
 
     if yes or run.settings.api.base_url == "sandbox" or not found.open_count:
         return
@@ -140,19 +140,12 @@ def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
 
 def _send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
     from batch.commands.progress import Progress
-    from batch.run.measuring import measured
-    from batch.run.sending import send
+    from batch.run.closing import send_and_close
 
     progress = Progress(verbose=voice.verbose)
     show = progress.event if voice.verbose or not voice.quiet else None
     while True:
-        try:
-            stop = send(run, limit=limit, watch=measured(run, None if voice.quiet else progress.watch), show=show)
-        except EnrollBatchError:
-            with suppress(EnrollBatchError):  # the first fault is the one to tell
-                close_run(run)
-            raise
-        accounts = close_run(run)
+        stop, accounts = send_and_close(run, limit=limit, watch=None if voice.quiet else progress.watch, show=show)
         voice.closing(run.folder, accounts)
         if not (stop and stop.reason is StopReason.CANARY and sys.stdin.isatty()):
             sys.exit(accounts.exit_code)
@@ -166,26 +159,11 @@ def refuse_too_many_problems(run: OpenRun, found: Preview, voice: Voice) -> None
     Raises:
         InputRefused: it does.
     """
-    from batch.run.planning import check_problems
-    from batch.run.run_log import RunLog
+    from batch.run.closing import close_refused
     from batch.run.telling import tell_run
 
-    try:
-        check_problems(run, found.totals)
-    except InputRefused as refusal:
-        RunLog(run.folder).write([Event(time.time_ns(), "stopped", refusal.text)])
-        run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
-        voice.summary(close_run(run))
+    if refused := close_refused(run, found.totals):
+        refusal, accounts = refused
+        voice.summary(accounts)
         tell_run(run, refusal.exit_code, lambda line: click.echo(line, err=True))
-        raise
-
-
-def close_run(run: OpenRun) -> Accounts:
-    """Write the report and keep its exit code in the ledger."""
-    from batch.run.measuring import measure
-    from batch.run.reporting import report
-
-    accounts = report(run.folder)
-    run.ledger.update_run(exit_code=accounts.exit_code)
-    measure(run, accounts)
-    return accounts
+        raise refusal

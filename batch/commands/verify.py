@@ -37,7 +37,8 @@ def verify(
     is confirmed, and lists the others in audit.csv.
     """
     from batch.commands.progress import show_progress
-    from batch.commands.sending import Voice, close_run
+    from batch.commands.sending import Voice
+    from batch.run.closing import close_run
     from batch.run.opening import Overrides, existing_run, find_run
     from batch.run.verifying import asking_lines, begin, exit_code, look, verified_lines
 

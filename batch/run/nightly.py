@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 import traceback
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -27,15 +26,13 @@ from batch.model import State, StopReason
 from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
+from batch.run.closing import close_refused, close_run, send_and_close
 from batch.run.earlier import SentBefore
 from batch.run.inputs import HandedOver
 from batch.run.looking_up import Asking
-from batch.run.measuring import measure, measured
 from batch.run.opening import Overrides, new_run, unfinished_run
-from batch.run.planning import check_problems, plan, plan_again, preview
+from batch.run.planning import plan, plan_again, preview
 from batch.run.put_aside import forget, remember, waiting_no_longer
-from batch.run.reporting import report
-from batch.run.sending import send
 from batch.run.unfinished import NIGHTLY, Next, next_step, remove_unsent, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
@@ -161,35 +158,19 @@ class Night:
 
     def _refused(self, run: OpenRun) -> tuple[int, str] | None:
         """Close a run whose plan cannot be sent for its problems; None where it can."""
-        try:
-            check_problems(run, preview(run).totals)
-        except InputRefused as refusal:
-            run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
-            self._close(run)
-            return refusal.exit_code, refusal.text
-        return None
+        refused = close_refused(run, preview(run).totals)
+        return (refused[0].exit_code, refused[0].text) if refused else None
 
     def _send(self, run: OpenRun) -> tuple[int, str]:
         """Send what is open, write the report; return the exit code and what to say."""
-        stop = None
-        try:
-            if run.ledger.state is not State.FINISHED:
-                stop = send(run, waits=False, watch=measured(run, None))
-        except EnrollBatchError:
-            with suppress(EnrollBatchError):  # the first fault is the one to tell
-                self._close(run)
-            raise
-        code = self._close(run)
+        if run.ledger.state is State.FINISHED:
+            stop, accounts = None, close_run(run)
+        else:
+            stop, accounts = send_and_close(run, waits=False)
+        code = accounts.exit_code
         self._is_over = stop is not None and stop.reason in {StopReason.SIGNAL, StopReason.DEADLINE}
         self._api_is_gone |= code in _API_IS_GONE
         return code, f"{EXIT_CODES[code]}; see {run.folder}"
-
-    @staticmethod
-    def _close(run: OpenRun) -> int:
-        accounts = report(run.folder)
-        run.ledger.update_run(exit_code=accounts.exit_code)
-        measure(run, accounts)
-        return accounts.exit_code
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
