@@ -21,7 +21,7 @@ from batch.commands.options import read_settings
     metavar="CONFIG",
     help="The config file (YAML); may be given several times.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what did not go well.")
 def nightly(configs: tuple[Path, ...], *, quiet: bool) -> None:
     """Resume the runs that did not come to their end, then run each file of the inbox.
 
@@ -37,13 +37,17 @@ def nightly(configs: tuple[Path, ...], *, quiet: bool) -> None:
 
     codes = {0}
     for config in configs:
+        whose = f"{config.stem}: " if len(configs) > 1 else ""
 
-        def say(line: str, config: Path = config) -> None:
+        def say(line: str, whose: str = whose) -> None:
             if not quiet:
-                click.echo(f"{config.stem}: {line}" if len(configs) > 1 else line)
+                click.echo(f"{whose}{line}")
+
+        def warn(line: str, whose: str = whose) -> None:
+            click.echo(f"{whose}{line}", err=True)
 
         try:
-            codes.add(spend(config, read_settings(config, with_secrets=True), say))
+            codes.add(spend(config, read_settings(config, with_secrets=True), say, warn))
         except EnrollBatchError as error:
             click.echo(f"Error: {error.text}", err=True)
             codes.add(error.exit_code)

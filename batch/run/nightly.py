@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from batch.errors import (
-    EXIT_CODES,
     ConfigError,
     EnrollBatchError,
     InputRefused,
@@ -26,6 +25,7 @@ from batch.model import State, StopReason
 from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
+from batch.report.words import verdict
 from batch.run.closing import close_refused, close_run, send_and_close
 from batch.run.earlier import SentBefore
 from batch.run.inputs import HandedOver
@@ -55,12 +55,16 @@ _API_IS_GONE = frozenset({7, 10})
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one file or run of the night ended; `text` is one line for people, without customer data."""
+    """How one file or run of the night ended.
+
+    `text` is one line for who looks after the machine, and may quote a cell; `told` is what messages may say.
+    """
 
     name: str
     exit_code: int
     text: str
     folder: Path | None = None
+    told: str = ""
 
 
 class Night:
@@ -71,6 +75,7 @@ class Night:
         config: Path,
         settings: Settings,
         say: Callable[[str], None],
+        warn: Callable[[str], None],
         *,
         sleep: Callable[[float], None] = time.sleep,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -81,6 +86,7 @@ class Night:
         self._settings = settings
         self._inbox = open_inbox(settings.inbox, wall_ns)
         self._say = say
+        self._warn = warn
         self._sleep = sleep
         self._wall_ns = wall_ns
         self._is_over = False
@@ -111,7 +117,8 @@ class Night:
     def _note(self, ended: Ended | None) -> None:
         if ended is not None:
             self.ended.append(ended)
-            self._say(f"{ended.name}: {ended.text}")
+            tell = self._say if ending_of(ended.exit_code) is Ending.DONE else self._warn
+            tell(f"{ended.name}: {ended.text}")
 
     # -- runs of earlier nights ----------------------------------------------------------------------------------------
 
@@ -144,9 +151,9 @@ class Night:
                 plan_again(run, _UNATTENDED)
             except LookUpsStopped as stopped:
                 return self._stopped(name, stopped, run.folder)
-            if refused := self._refused(run):
-                return Ended(name, *refused, run.folder)
-        return Ended(name, *self._send(run), run.folder)
+        if run.ledger.state is State.PLANNED and (refused := self._refused(run)):
+            return Ended(name, *refused, run.folder)
+        return self._send(run, name)
 
     def _stopped(self, name: str, stopped: LookUpsStopped, folder: Path) -> Ended:
         """Leave a run to the next night that stopped while customers were looked up."""
@@ -161,8 +168,8 @@ class Night:
         refused = close_refused(run, preview(run).totals)
         return (refused[0].exit_code, refused[0].text) if refused else None
 
-    def _send(self, run: OpenRun) -> tuple[int, str]:
-        """Send what is open, write the report; return the exit code and what to say."""
+    def _send(self, run: OpenRun, name: str) -> Ended:
+        """Send what is open, and write the report."""
         if run.ledger.state is State.FINISHED:
             stop, accounts = None, close_run(run)
         else:
@@ -170,7 +177,11 @@ class Night:
         code = accounts.exit_code
         self._is_over = stop is not None and stop.reason in {StopReason.SIGNAL, StopReason.DEADLINE}
         self._api_is_gone |= code in _API_IS_GONE
-        return code, f"{EXIT_CODES[code]}; see {run.folder}"
+        told, see = verdict(accounts), f"See {run.folder}"
+        if run.ledger.state is not State.FINISHED:
+            needs_a_person = next_step(run.folder, self._config) is Next.WAIT
+            see = f"{f'`enroll-batch resume {run.folder}`' if needs_a_person else 'The next night'} goes on. {see}"
+        return Ended(name, code, f"{told} {see}", run.folder, told)
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
@@ -230,7 +241,7 @@ class Night:
 
     def _left(self, claim: Claim, ended: Ended) -> Ended:
         self._inbox.give_back(claim)
-        return Ended(ended.name, ended.exit_code, f"{ended.text}; it stays in the inbox")
+        return replace(ended, text=f"{ended.text}; it stays in the inbox")
 
     def _run(self, claim: Claim) -> Ended:
         """Run one file.
@@ -250,7 +261,7 @@ class Night:
             if refused := self._refused(run):
                 return Ended(name, *refused, run.folder)
             try:
-                return Ended(name, *self._send(run), run.folder)
+                return self._send(run, name)
             except Interrupted:
                 raise
             except Exception as error:
@@ -271,10 +282,10 @@ class Night:
                 place = self._inbox.finish(claim, ending, reason=reason)
         except StorageFailed as failure:
             text = f"{ended.text}; the file could not be moved to {ending}: {failure.text}"
-            return Ended(ended.name, worst({1, ended.exit_code}), text, ended.folder)
+            return replace(ended, exit_code=worst({1, ended.exit_code}), text=text)
         if ending is Ending.UNFINISHED and ended.folder is not None:
             remember(ended.folder, self._inbox.shown, place)
-        return Ended(ended.name, ended.exit_code, f"{ended.text}; the file is now {place}{note}", ended.folder)
+        return replace(ended, text=f"{ended.text}; the file is now {place}{note}")
 
 
 def _of(error: Exception) -> tuple[int, str]:

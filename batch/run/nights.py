@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batch.config import HeartbeatSettings
 from batch.errors import EXIT_CODES, Interrupted
 from batch.run.nightly import Night
-from batch.run.telling import Ending, tell_end, tell_start
+from batch.run.telling import Ending, log_deliveries, tell_end, tell_start, warn_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from batch.config import Settings
 
 
-def spend(config: Path, settings: Settings, say: Callable[[str], None]) -> int:
+def spend(config: Path, settings: Settings, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
     """Spend a night with one config, tell how it went, and return its exit code.
 
-    The end of a night without anything to do is told to nobody but a heartbeat.
+    The end of a night without anything to do is told to nobody but a heartbeat. What was told to whom goes into the
+    run.log of each of its runs. `warn` hears of what did not go well.
 
     Raises:
         ConfigError: the config names no inbox that could be one.
     """
-    night = Night(config, settings, say)
+    night = Night(config, settings, say, warn)
     about = f"nightly {config.stem}"
     heartbeats = tuple(entry for entry in settings.notify if isinstance(entry, HeartbeatSettings))
     quiet = settings.model_copy(update={"notify": heartbeats})
-    for delivery in tell_start(settings, about):
-        if delivery.fault is not None:
-            say(f"Warning: {delivery.text}")
+    told_start = tell_start(settings, about)
+    warn_of(told_start, warn)
     code = 1
     try:
         night.run()
@@ -44,9 +44,10 @@ def spend(config: Path, settings: Settings, say: Callable[[str], None]) -> int:
         told = settings if happened else quiet
         about_whom = config if happened else f"{config}: nothing to do"  # which is no recovery from anything
         ending = Ending(about, code, _text(night, code), f"{socket.gethostname()}:{settings.report.dir}")
-        for delivery in tell_end(told, about_whom, ending):
-            if delivery.fault is not None:
-                say(f"Warning: {delivery.text}")
+        told_end = tell_end(told, about_whom, ending)
+        warn_of(told_end, warn)
+        for folder in {each.folder for each in night.ended if each.folder}:
+            log_deliveries(folder, [*told_start, *told_end])
     if not night.ended and not code:
         say("nothing to do")
     return code
@@ -54,5 +55,7 @@ def spend(config: Path, settings: Settings, say: Callable[[str], None]) -> int:
 
 def _text(night: Night, code: int) -> str:
     """Return what is told of a night. Why a file was refused is not in it, for that may quote a row of the upload."""
-    lines = [f"{each.name}: exit code {each.exit_code}: {EXIT_CODES[each.exit_code]}" for each in night.ended]
+    lines = [
+        f"{each.name}: exit code {each.exit_code}: {each.told or EXIT_CODES[each.exit_code]}" for each in night.ended
+    ]
     return "\n".join([f"exit code {code}: {EXIT_CODES[code]}", "", *lines])

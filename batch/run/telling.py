@@ -29,7 +29,7 @@ from batch.run.run_log import RunLog
 from batch.sending.pace_file import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pydantic import SecretStr
 
@@ -86,7 +86,9 @@ def tell_end(settings: Settings, config: Path | str, ending: Ending) -> list[Del
 @contextmanager
 def telling(run: OpenRun, say: Callable[[str], None]) -> Iterator[None]:
     """Tell that a run begins, and how it ended: by the exit code or the error that leaves the block."""
-    _note(run, tell_start(run.settings, run.folder.name), say)
+    told = tell_start(run.settings, run.folder.name)
+    log_deliveries(run.folder, told)
+    warn_of(told, say)
     try:
         yield
     except SystemExit as ended:
@@ -108,9 +110,7 @@ def telling_refusal(settings: Settings, config: Path, about: str, say: Callable[
     except EnrollBatchError as error:
         text = f"**{_headline(about, error.exit_code)}**\n\nWhat is wrong was printed where it was started.\n"
         ending = Ending(about, error.exit_code, text, "")
-        for delivery in tell_end(settings, config, ending):
-            if delivery.fault is not None:
-                say(f"Warning: {delivery.text}")
+        warn_of(tell_end(settings, config, ending), say)
         raise
 
 
@@ -126,7 +126,21 @@ def tell_run(run: OpenRun, exit_code: int, say: Callable[[str], None]) -> None:
         report=f"{socket.gethostname()}:{run.folder / 'report.html'}",
         was_resumed=was_resumed,
     )
-    _note(run, tell_end(run.settings, config, ending), say)
+    told = tell_end(run.settings, config, ending)
+    log_deliveries(run.folder, told)
+    warn_of(told, say)
+
+
+def warn_of(deliveries: Iterable[Delivery], say: Callable[[str], None]) -> None:
+    """Say what did not arrive."""
+    for delivery in deliveries:
+        if delivery.fault is not None:
+            say(f"Warning: {delivery.text}")
+
+
+def log_deliveries(folder: Path, deliveries: Iterable[Delivery]) -> None:
+    """Write into a run's log who was told, and who was not."""
+    RunLog(folder).write([Event(time.time_ns(), "notify", delivery.text) for delivery in deliveries])
 
 
 def ways_of(settings: Settings) -> list[tuple[Way, frozenset[Occasion]]]:
@@ -202,13 +216,6 @@ def _past(run: OpenRun) -> tuple[str, bool]:
     except LedgerFailed:  # that is told all the same
         return "", False
     return str(config), (resumed or 0) > (samples or 0)
-
-
-def _note(run: OpenRun, deliveries: Sequence[Delivery], say: Callable[[str], None]) -> None:
-    RunLog(run.folder).write([Event(time.time_ns(), "notify", delivery.text) for delivery in deliveries])
-    for delivery in deliveries:
-        if delivery.fault is not None:
-            say(f"Warning: {delivery.text}")
 
 
 def _trouble(config: Path | str, *, now: bool, over: bool) -> bool:

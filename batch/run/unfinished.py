@@ -34,7 +34,7 @@ class Next(Enum):
     WAIT = auto()
     """A guard has stopped it, or its sample is done: a person has to say whether it goes on."""
     REMOVE = auto()
-    """A night began it and died before anything was sent: its file is still in the inbox, and is taken anew."""
+    """A night began it and died before it called the API: its file is still in the inbox, and is taken anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,11 @@ def next_step(folder: Path, config: Path) -> Next | None:
 
     Whoever acts on it holds the run's lock and asks again: another night may have ended the run meanwhile.
     """
-    question = "SELECT state, stop_reason, command, started_at, exit_code FROM run WHERE config_path = ?"
+    question = """
+        SELECT state, stop_reason, command, started_at, exit_code,
+            EXISTS (SELECT 1 FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL)
+        FROM run WHERE config_path = ?
+    """
     try:
         with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
             row = connection.execute(question, (str(config.absolute()),)).fetchone()
@@ -68,9 +72,13 @@ def next_step(folder: Path, config: Path) -> Next | None:
         return None  # `status` tells of it
     if row is None:
         return None
-    state, stop_reason, command, started_at, exit_code = row
-    if started_at is None and not (state == State.PLANNING and command == NIGHTLY and stop_reason):
-        return Next.REMOVE if command == NIGHTLY and stop_reason is None else None
+    state, stop_reason, command, started_at, exit_code, has_looked_up = row
+    if started_at is None:
+        if command != NIGHTLY:
+            return None
+        if stop_reason is None:
+            return Next.RESUME if has_looked_up else Next.REMOVE
+        return Next.RESUME if state == State.PLANNING else None
     if state == State.FINISHED:
         return Next.RESUME if exit_code is None else None
     return Next.WAIT if stop_reason in _FOR_A_PERSON else Next.RESUME

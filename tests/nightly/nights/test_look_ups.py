@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.nightly import claims
 from batch.run import nightly
 
 if TYPE_CHECKING:
@@ -53,6 +54,33 @@ def test_look_ups_that_stopped_go_on_in_the_next_night_and_the_file_follows(
     assert (api.calls["lookup"], api.calls["enroll"]) == (10, 0)
     assert a_night(desk, api, inbox).code == 0
     assert (api.calls["lookup"], api.calls["enroll"]) == (18, 10)
+    assert (inbox / "done" / "may.csv").is_file()
+    assert len(list(Path("reports").glob("*Z-*"))) == 1
+
+
+class Died(BaseException):
+    """Stands for the death of the process."""
+
+
+@pytest.mark.parametrize(
+    "where", ["batch.run.looking_up._note", "batch.run.nightly.preview", "batch.run.nightly.new_run"]
+)
+def test_a_night_that_dies_after_its_look_ups_asks_about_nobody_twice(
+    desk: Desk, sandbox: Factory, inbox: Path, where: str
+) -> None:
+    api = sandbox(preload=False)
+
+    def die(*_: object, **__: object) -> None:
+        raise Died
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(where, die)
+        with pytest.raises(Died):
+            a_night(desk, api, inbox)
+    claims.OURS.clear()
+    said = a_night(desk, api, inbox)
+    assert said.code == 0, said
+    assert (api.calls["lookup"], api.calls["enroll"]) == (10, 10)
     assert (inbox / "done" / "may.csv").is_file()
     assert len(list(Path("reports").glob("*Z-*"))) == 1
 

@@ -61,7 +61,7 @@ def test_a_file_is_run_reported_and_put_away_wherever_the_inbox_is(desk: Desk, s
     site.put("may.csv", customers([1, 2]).encode())
     said = a_night(desk, api, site.address)
     assert (said.code, said.err) == (0, "")
-    assert "may.csv: all done" in said.out
+    assert "may.csv: Finished: 2 requests, all done. See " in said.out
     found = site.everything()
     assert found.pop("done/may.csv") == customers([1, 2]).encode()
     (run,) = Path("reports").glob("*Z-*")
@@ -95,7 +95,7 @@ def test_ten_files_of_which_three_are_bad_leave_seven_done_and_three_explained(
     for name in ("bad-1.csv", "bad-2.xlsx", "bad-3.csv"):
         reason = (inbox / f"failed/{name}.reason.txt").read_text()
         assert reason.strip()
-        assert reason.strip() in said.out
+        assert reason.strip() in said.err
     assert len(api.truth()) == 7
 
 
@@ -198,7 +198,7 @@ def test_several_configs_have_their_own_inboxes_and_a_bad_one_stops_no_other(
     said = desk("nightly", "-c", broken, "-c", lost, "-c", config)
     assert said.code == 1
     assert "in_box" in said.err
-    assert "the inbox: there is no such folder; make it" in said.out
+    assert "the inbox: there is no such folder; make it" in said.err
     assert lying_in(inbox) == ["done/may.csv"]
 
 
