@@ -49,6 +49,7 @@ def rerun(
     from batch.run.opening import Overrides, find_run, new_run, settings_of
     from batch.run.planning import preview
     from batch.run.rerunning import Order, plan_rerun
+    from batch.run.telling import telling_refusal
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     earlier = find_run(name, report_dir).absolute()
@@ -64,7 +65,8 @@ def rerun(
         config or kept.config_path, settings, overrides, name=_name_after(earlier), command="rerun",
         run_dir=run_dir, parent=earlier, rerun=order.as_text(), config_text=None if config else kept.text,
     ) as opened:  # fmt: skip
-        totals = plan_rerun(opened, order, voice.asking())
+        with telling_refusal(opened, voice.event):
+            totals = plan_rerun(opened, order, voice.asking())
         if not totals.rows_read:
             opened.discard()
             voice.say([f"Nothing in {earlier} is open as {', '.join(sorted(outcomes))}."])

@@ -37,6 +37,7 @@ def resume(
     from batch.run.opening import Overrides, find_run, unfinished_run
     from batch.run.planning import plan_again, preview
     from batch.run.rerunning import is_rerun, plan_rerun_again
+    from batch.run.telling import tell_run, telling_refusal
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
     folder = find_run(name, report_dir)
@@ -47,10 +48,12 @@ def resume(
             voice.say(["Everything was sent before; only the report was missing."])
             accounts = close_run(opened)
             voice.closing(opened.folder, accounts)
+            tell_run(opened, accounts.exit_code, voice.event)
             sys.exit(accounts.exit_code)
         require_a_way_to_confirm(opened.settings, yes=yes)
         if state is State.PLANNING:
-            totals = (plan_rerun_again if is_rerun(opened) else plan_again)(opened, voice.asking())
+            with telling_refusal(opened, voice.event):
+                totals = (plan_rerun_again if is_rerun(opened) else plan_again)(opened, voice.asking())
             if is_rerun(opened) and not totals.rows_read:
                 opened.discard()
                 voice.say(["Nothing of the earlier run is open that this run was begun for."])

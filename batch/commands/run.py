@@ -56,7 +56,7 @@ def run(
     with new_run(
         config, settings, overrides, name=inputs[0].stem, command="run", run_dir=run_dir, inputs=inputs
     ) as opened:
-        with telling_refusal(settings, config, opened.folder.name, voice.event):
+        with telling_refusal(opened, voice.event):
             plan(opened, inputs, again=again, asking=voice.asking())
         found = preview(opened)
         voice.plan(found, overrides.rate_of(settings))

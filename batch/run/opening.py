@@ -231,7 +231,7 @@ def existing_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
 def unfinished_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
     """Open a run to go on with it; what the command line says instead of the config holds from now on.
 
-    One that has sent everything and died over its report counts as unfinished. It needs no secrets.
+    One that has sent everything and died over its report counts as unfinished. It needs secrets only to tell of it.
 
     Raises:
         UsageError: the run is finished. And as `existing_run`.
@@ -244,7 +244,12 @@ def unfinished_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
                 f"{folder}: this run is finished; `enroll-batch rerun {folder}` sends again what is still open in it, "
                 f"`enroll-batch report {folder}` writes its report again"
             )
-        run = _open_run(folder, ledger, overrides, with_secrets=not is_finished)
+        try:
+            run = _open_run(folder, ledger, overrides, with_secrets=True)
+        except ConfigError:
+            if not is_finished:
+                raise
+            run = _open_run(folder, ledger, overrides, with_secrets=False)
         if overrides != Overrides():
             ledger.update_run(overrides=json.dumps(asdict(run.overrides)))
         yield run

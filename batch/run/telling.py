@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from batch.config import AppriseSettings, EmailSettings, HeartbeatSettings, WebhookSettings
-from batch.errors import EXIT_CODES, EnrollBatchError, Interrupted, LedgerFailed
+from batch.errors import EXIT_CODES, EnrollBatchError, Interrupted, LedgerFailed, LookUpsStopped
 from batch.model import Event, Occasion
 from batch.nightly.chats import Chat
 from batch.nightly.heartbeat import Heartbeat
@@ -103,14 +103,18 @@ def telling(run: OpenRun, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def telling_refusal(settings: Settings, config: Path, about: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Tell of an error that leaves the block and no run behind. What it says is not told: it may quote a cell."""
+def telling_refusal(run: OpenRun, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell of an error that leaves the block while planning. What it says of an upload is not told: it may quote it."""
+    config, _ = _past(run)
+    about = run.folder.name
     try:
         yield
     except EnrollBatchError as error:
-        text = f"**{_headline(about, error.exit_code)}**\n\nWhat is wrong was printed where it was started.\n"
+        is_private = not isinstance(error, LookUpsStopped)
+        why = "What is wrong was printed where it was started." if is_private else f"{error.text}."
+        text = f"**{_headline(about, error.exit_code)}**\n\n{why}\n"
         ending = Ending(about, error.exit_code, text, "")
-        warn_of(tell_end(settings, config, ending), say)
+        warn_of(tell_end(run.settings, config, ending), say)
         raise
 
 

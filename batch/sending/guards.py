@@ -40,18 +40,19 @@ class RunRefusals(Generic[Pending]):
         self._kind: object = None
         self._pending: list[Pending] = []
         self._accepted = False
+        self._has_stopped = False
         self._last: Verdict | None = None
 
     def observe(self, verdict: Verdict, item: Pending) -> tuple[list[Pending], Stop | None]:
         """Take a settled verdict with what belongs to it; return what is settled now, and the stop if there is one.
 
-        On a stop nothing of the streak is settled: `at_end` returns it, open for a resume.
+        On a stop nothing of the streak is settled, whatever else was out then: `at_end` returns it, open for a resume.
         """
         kind = _refusal_kind(verdict)
         self._accepted = self._accepted or kind is None
         self._last = verdict
         released: list[Pending] = []
-        if kind is None or kind != self._kind:
+        if not self._has_stopped and (kind is None or kind != self._kind):
             released, self._pending = self._pending, []
         self._kind = kind
         if kind is None:
@@ -59,6 +60,7 @@ class RunRefusals(Generic[Pending]):
         self._pending.append(item)
         if len(self._pending) < IN_A_ROW:
             return released, None
+        self._has_stopped = True
         return released, Stop(StopReason.REFUSED, _refusal_text(verdict))
 
     @property

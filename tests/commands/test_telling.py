@@ -186,3 +186,36 @@ def test_a_run_that_was_killed_and_came_to_its_end_has_recovered(desk: Desk, san
     assert told(hook) == []
     assert desk("resume", "run", "--yes").code == 0
     assert told(hook) == [("recovered", 0)]
+
+
+def test_look_ups_that_stop_are_told_and_so_is_the_resume(desk: Desk, sandbox: Factory, hook: WebServer) -> None:
+    api = sandbox(preload=False)
+    api.inject(0, ["ok", *["error_403_4000"] * 6], "read")
+    upload = desk.upload("Mobile\n" + "".join(f"91{number:010}\n" for number in range(120, 130)))
+    one_by_one = {"pacing": {"concurrency": 1}, "campaign": {"cycles": ["PERIOD_G_29463_1"]}}
+    config = desk.config(api, **one_by_one, notify=[webhook(hook)])
+    assert desk("run", upload, "-c", config, "--yes", "--run-dir", "run").code == 10
+    assert desk("resume", "run", "--yes").code == 10
+    assert desk("resume", "run", "--yes").code == 0
+    assert [each for each, _ in told(hook)] == ["refused", "refused", "recovered"]
+    text = json.loads(hook.posts[0].body)["text"]
+    assert "1 of 10 customers are looked up" in text
+    assert "91000000012" not in text
+
+
+def test_a_run_whose_report_was_missing_is_told_by_the_resume(
+    desk: Desk, sandbox: Factory, hook: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        """Stands for the death of the process."""
+
+    def die(*_: object) -> None:
+        raise Died
+
+    config = desk.config(sandbox(preload=False), notify=[webhook(hook, "done")])
+    with monkeypatch.context() as patched:
+        patched.setattr("batch.run.closing.report", die)
+        with pytest.raises(Died):
+            desk("run", desk.upload(FIVE), "-c", config, "--yes", "--run-dir", "run")
+    assert desk("resume", "run").code == 0
+    assert told(hook) == [("done", 0)]

@@ -33,6 +33,15 @@ def test_an_answer_between_refusals_settles_them_one_by_one() -> None:
     assert observe_all([NO_ACCESS, NO_ACCESS, INVALID, NO_ACCESS, ENROLLED]) == ([1, 2, 3, 4, 5], None)
 
 
+@pytest.mark.parametrize("late", [[ENROLLED], [NO_ACCESS, ENROLLED], [HTML_404, INVALID], [INVALID, NO_ACCESS]])
+def test_what_is_answered_after_the_stop_settles_none_of_the_refusals(late: list[Verdict]) -> None:
+    refusals: RunRefusals[int] = RunRefusals()
+    answers = [NO_ACCESS, BAD_SCOPE, NO_ACCESS, *late]
+    settled = [number for no, verdict in enumerate(answers) for number in refusals.observe(verdict, no)[0]]
+    assert settled == [number for number, verdict in enumerate(answers) if verdict in {ENROLLED, INVALID}]
+    assert refusals.at_end(stopped=True) == ([number for number in range(len(answers)) if number not in settled], None)
+
+
 def test_unknown_answers_that_differ_do_not_speak_for_the_run() -> None:
     other = replace(HTML_404, http_status=302)
     assert observe_all([HTML_404, HTML_404, other, HTML_404, HTML_404]) == ([1, 2, 3], None)
