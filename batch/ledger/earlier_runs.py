@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batch.errors import LedgerFailed
 from batch.ledger.looking import connect_to_read
 from batch.ledger.schema import SCHEMA_VERSION
+from batch.ledger.standing import BY_EARLIER_CYCLE, CASCADING
 from batch.model import Action, EarlierRequest
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ _ABOUT = " UNION ALL ".join(
     (
         _WHERE.format(what="t.outcome, t.settled_at", table="outcome", marks="{marks}")
         + " AND t.outcome IN ('enrolled', 'covered_by_cascade', 'unenrolled')",
+        # As the report of that run has it: enrolled already, by an earlier cycle.
+        _WHERE.format(what="'covered_by_cascade', t.settled_at", table="outcome", marks="{marks}")
+        + f" AND t.outcome = 'already_enrolled' AND r.scope_no IN ({CASCADING}) AND {BY_EARLIER_CYCLE}",
         # Still in doubt: no later look at the API has said what became of it.
         _WHERE.format(what="t.outcome, t.settled_at", table="outcome", marks="{marks}") + " AND t.outcome = 'in_doubt'"
         " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.request_no = t.request_no AND v.sample = '')",
@@ -188,7 +192,7 @@ def _about(connection: sqlite3.Connection, customers: Iterable[int | str]) -> It
     ordered = sorted(customer for customer in customers if isinstance(customer, int))
     for first in range(0, len(ordered), _AT_ONCE):
         some = ordered[first : first + _AT_ONCE]
-        yield from connection.execute(_ABOUT.format(marks=", ".join("?" * len(some))), some * 4)
+        yield from connection.execute(_ABOUT.format(marks=", ".join("?" * len(some))), some * 5)
 
 
 def _verdict(traces: _Traces, row: ReportRow, run_id: str) -> tuple[bool, EarlierRequest | None]:

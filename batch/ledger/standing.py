@@ -55,27 +55,35 @@ INSERT INTO told SELECT request_no, 'in_doubt', outcome, reason, http_status, er
 """
 """What the last look at the API said about a request; it counts where the outcome that holds is in doubt."""
 
-COVERED = """
-CREATE TEMP TABLE cascading (scope_no INTEGER PRIMARY KEY);
-INSERT INTO cascading SELECT scope_no FROM scope s WHERE action = 'enroll' AND 'cascade' = (
+CASCADING = """
+SELECT scope_no FROM scope c WHERE action = 'enroll' AND 'cascade' = (
     SELECT e.kind FROM event e WHERE e.kind IN ('cascade', 'no_cascade') AND instr(
-        e.text, 'target ' || s.target_id || ' of group ' || s.target_group_id || coalesce(' of org ' || s.org_id, '')
+        e.text, 'target ' || c.target_id || ' of group ' || c.target_group_id || coalesce(' of org ' || c.org_id, '')
         || ':') = 1
-    ORDER BY e.event_no DESC LIMIT 1);
+    ORDER BY e.event_no DESC LIMIT 1)
+"""
+"""The scopes of which a cascade was found and not taken back. An event names its target as `Scope.title` does."""
+
+BY_EARLIER_CYCLE = """
+EXISTS (SELECT 1 FROM request e JOIN outcome a USING (request_no) WHERE e.customer = r.customer
+    AND e.scope_no = r.scope_no AND e.request_no < r.request_no AND a.outcome = 'enrolled')
+AND NOT EXISTS (SELECT 1 FROM request e JOIN scope t USING (scope_no) WHERE e.customer = r.customer
+    AND t.action = 'unenroll' AND t.org_id IS s.org_id
+    AND (t.target_group_id, t.target_id) = (s.target_group_id, s.target_id))
+"""
+"""Of `request r` in `scope s`: whether the run enrolled its customer into an earlier cycle, and unenrolls nobody."""
+
+COVERED = f"""
+CREATE TEMP TABLE cascading (scope_no INTEGER PRIMARY KEY);
+INSERT INTO cascading {CASCADING};
 INSERT OR REPLACE INTO told
     SELECT r.request_no, 'already_enrolled', 'covered_by_cascade', o.reason, o.http_status, o.error_code, o.settled_at
     FROM cascading g JOIN scope s USING (scope_no) JOIN request r USING (scope_no) JOIN outcome o USING (request_no)
-    WHERE o.outcome = 'already_enrolled'
-    AND EXISTS (SELECT 1 FROM request e JOIN outcome a USING (request_no) WHERE e.customer = r.customer
-        AND e.scope_no = r.scope_no AND e.request_no < r.request_no AND a.outcome = 'enrolled')
-    AND NOT EXISTS (SELECT 1 FROM request e JOIN scope t USING (scope_no) WHERE e.customer = r.customer
-        AND t.action = 'unenroll' AND t.org_id IS s.org_id
-        AND (t.target_group_id, t.target_id) = (s.target_group_id, s.target_id));
+    WHERE o.outcome = 'already_enrolled' AND {BY_EARLIER_CYCLE};
 """
 """Where a cascade was found and not taken back, who is enrolled already was enrolled by an earlier cycle of this run.
 
-Not stored as the outcome, because some are answered before the finding, and it may be taken back after others. An event
-names its target as `Scope.title` does."""
+Not stored as the outcome, because some are answered before the finding, and it may be taken back after others."""
 
 STANDING = """
 LEFT JOIN outcome o ON o.request_no = r.request_no AND NOT EXISTS (

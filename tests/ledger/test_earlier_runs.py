@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 URL = "https://eu.api.capillarytech.com"
 DAY = 86_400 * SECOND
 CUSTOMER = 345651201
+FOUND = "target 5512 of group 29463: enrolling into a cycle enrolls into the later ones"
 
 
 def run_of(
@@ -61,6 +62,27 @@ def looked_up(folder: Path, paths: Sequence[Path], **options: int) -> EarlierReq
 def test_the_run_whose_ledger_has_the_yes_is_named(tmp_path: Path) -> None:
     paths = [run_of(tmp_path, "april", "enrolled", days_ago=30), run_of(tmp_path, "may", "already_enrolled")]
     assert looked_up(tmp_path, paths) == EarlierRequest("april", is_in_doubt=False)
+
+
+@pytest.mark.parametrize(("finding", "is_known"), [("cascade", True), ("no_cascade", False), (None, False)])
+def test_a_run_that_covered_the_cycle_by_an_earlier_one_is_named(
+    tmp_path: Path, finding: str | None, *, is_known: bool
+) -> None:
+    ledger = LedgerOfTests(tmp_path / "may.sqlite", run_id="may", created_at=START - DAY, base_url=URL)
+    ledger.scope()
+    ledger.period("C0")
+    ledger.period("C1")
+    ledger.input()
+    row = ledger.row(CUSTOMER)
+    ledger.request(row, CUSTOMER, period_no=1)
+    ledger.request(row, CUSTOMER, period_no=2)
+    ledger.outcome(1, "enrolled", settled_at=START - DAY)
+    ledger.outcome(2, "already_enrolled", settled_at=START - DAY + 1)
+    for kind in ("cascade", finding) if finding else ():
+        ledger.event(kind, FOUND)
+    ledger.close()
+    found = EarlierRequest("may", is_in_doubt=False) if is_known else None
+    assert looked_up(tmp_path, [tmp_path / "may.sqlite"]) == found
 
 
 def test_the_newest_of_several_runs_is_named(tmp_path: Path) -> None:
