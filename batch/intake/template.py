@@ -46,12 +46,13 @@ def template_columns(
     """Return the columns of an upload, only those that the config leaves open: a column decides for every row.
 
     `missing` are the columns that the config gives no value for (target_group_id, target_id). `headers` are the
-    config's own names (`input.columns`).
+    config's own names (`input.columns`); where they name an identifier and no id, customers are named by that.
     """
     enrolls = action is Action.ENROLL
     is_milestone = kind is Kind.MILESTONE
     wanted = {
-        "customer_id": True,
+        "customer_id": "customer_id" in headers or not any(name in headers for name in _IDENTIFIERS),
+        **{name: name in headers for name in _IDENTIFIERS},
         "period_name": enrolls and is_milestone and cycles_in_column,
         "initial_balance": enrolls and is_milestone and balance_in_column,
         "reset_streak_status": enrolls and not is_milestone and reset_in_column,
@@ -63,8 +64,13 @@ def template_columns(
     )
 
 
+_IDENTIFIERS = ("mobile", "email", "external_id")
+
 _ABOUT: dict[str, tuple[str, str | tuple[str, ...] | None, int]] = {
     "customer_id": ("The customer's id in Capillary, in digits. Needed in every row.", "number", 20),
+    "mobile": ("The customer's mobile number with its country code, such as 919812345678.", None, 20),
+    "email": ("The customer's e-mail address.", None, 30),
+    "external_id": ("The customer's external id in Capillary, to the letter.", None, 24),
     "period_name": ("The name of the cycle, to the letter. Needed in every row.", None, 28),
     "initial_balance": ("A whole number. Blank: none, the old balance goes on. 0 wipes the old balance.", "number", 18),
     "reset_streak_status": ("true: the streak begins anew. Blank or false: it goes on.", ("true", "false"), 22),

@@ -39,6 +39,11 @@ CAMPAIGN: dict[str, Any] = {
             ["customer_id", "target_group_id", "target_id"],
         ),
         ({"headers": {"customer_id": "Member ID"}}, ["Member ID", "period_name", "initial_balance"]),
+        ({"headers": {"mobile": "Phone"}}, ["Phone", "period_name", "initial_balance"]),
+        (
+            {"headers": {"email": "Mail", "customer_id": "ID"}, "kind": Kind.STREAK, "reset_in_column": False},
+            ["ID", "Mail"],
+        ),
     ],
 )
 def test_a_template_has_the_columns_that_the_config_leaves_open(campaign: dict[str, Any], names: list[str]) -> None:
