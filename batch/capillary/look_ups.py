@@ -16,16 +16,32 @@ from batch.capillary.codes import judge
 from batch.capillary.envelope import clean, read_envelope
 from batch.capillary.limits import is_used_up
 from batch.capillary.registry import LOOK_UP_CODES
-from batch.model import Looked, NoAnswer, Outcome, Reply, Speaks, Tells, Verdict
+from batch.model import (
+    Action,
+    EnrollmentRequest,
+    Kind,
+    Looked,
+    NoAnswer,
+    Outcome,
+    Reply,
+    Scope,
+    Speaks,
+    Tells,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from batch.capillary.client import CapillaryClient
-    from batch.model import EnrollmentRequest
 
 PATH: Final = "v2/customers/lookup"
-_NAMES: Final = {"mobile": "mobile", "email": "email", "external_id": "externalId"}
+IDENTIFIERS: Final = {"mobile": "mobile", "email": "email", "external_id": "externalId"}
 """What the API calls our columns. Source: docs.capillarytech.com/reference/get-customer-id (identifierName)."""
 _LARGEST: Final = 2**63 - 1
+
+
+def look_up_of(identifier: str) -> EnrollmentRequest:
+    """Return the request as which a look-up stands in the pool: it goes nowhere."""
+    return EnrollmentRequest(Scope(Action.ENROLL, Kind.MILESTONE, None, 0, 0), identifier)
 
 
 def look_up_query(identifier: str, source: str) -> dict[str, str]:
@@ -34,7 +50,7 @@ def look_up_query(identifier: str, source: str) -> dict[str, str]:
     Source: docs.capillarytech.com/reference/get-customer-id.
     """
     name, _, value = identifier.partition(":")
-    return {"source": source, "identifierName": _NAMES[name], "identifierValue": value}
+    return {"source": source, "identifierName": IDENTIFIERS[name], "identifierValue": value}
 
 
 def found_customer(answer: Reply | NoAnswer) -> int | None:

@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 
 from batch.capillary.auth import NO_TOKEN, OAuth
 from batch.capillary.client import CapillaryClient
+from batch.capillary.look_ups import IDENTIFIERS, PATH, judge_look_up, look_up_of, look_up_query
+from batch.capillary.registry import LOOK_UP_CODES
 from batch.capillary.standing import judge_look
 from batch.capillary.target_groups import cycles_path, judge_read, read_cycles, read_targets, targets_path
 from batch.errors import AccessRefused, ConfigError, EnrollBatchError
-from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope
+from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope, Speaks
 from batch.run.api import api_at
 from batch.run.checks import Check, Status, ok, wrong
 from batch.run.cycles import check_cycles, check_targets, choose_cycles
@@ -45,6 +47,7 @@ PATIENCE_S = 30.0
 """How long a read waits for its turn. Source: our choice, because a person is watching."""
 _NOBODY = 0
 """A customer id that no customer has, so that nobody's data come back."""
+_NO_IDENTIFIER = "external_id:enroll-batch-doctor"
 _ANY_GROUP = 1
 """Asked about where the file names the target group: that there is none proves who we are."""
 
@@ -117,6 +120,8 @@ class _Asker:
             if access.status is Status.WRONG:
                 return
             yield await self._scope()
+            if any(name in self.settings.input.columns for name in IDENTIFIERS):
+                yield await self._look_ups()
             if campaign.target_group_id is not None:
                 async for check in self._target(campaign.target_group_id, answer, verdict, cycles):
                     yield check
@@ -187,6 +192,28 @@ class _Asker:
         if verdict.outcome is Outcome.INVALID_USER or answer.status < 300:
             return ok("scope", f"OTHER: organisation {scope.org} can be read")
         return Check("scope", Status.UNKNOWN, f"the API cannot be asked ({_said(answer, verdict)})")
+
+    async def _look_ups(self) -> Check:
+        """Look somebody up who does not exist: that nobody is found shows that look-ups are allowed."""
+        source = self.settings.input.look_up_source
+        await self._turn()
+        answer = await self.client.read(0, PATH, look_up_query(_NO_IDENTIFIER, source), prefixed=False)
+        verdict = judge_look_up(
+            look_up_of(_NO_IDENTIFIER), answer, maybe_applied=False, can_renew=False, now_s=self.wall_clock()
+        )
+        if verdict.outcome in {Outcome.INVALID_USER, Outcome.ENROLLED}:
+            return ok("look-ups", f"customers of {source} can be looked up")
+        if verdict.error_code in LOOK_UP_CODES:
+            meaning = LOOK_UP_CODES[verdict.error_code].meaning
+            return wrong(
+                "look-ups", f"{meaning} (code {verdict.error_code}); check input.look_up_source ({source})", 10
+            )
+        said = answer.error if isinstance(answer, NoAnswer) else _said(answer, verdict)
+        if verdict.speaks is Speaks.RUN:
+            return wrong(
+                "look-ups", f"the API refuses them ({said}); ask that these credentials may read customers", 10
+            )
+        return Check("look-ups", Status.UNKNOWN, f"the API cannot be asked ({said})")
 
     async def _target(
         self, group: int, answer: Reply, verdict: Verdict, cycles: tuple[Cycle, ...] | None

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch.capillary.client import CapillaryClient
-from batch.capillary.look_ups import LookUps, found_customer, judge_look_up
+from batch.capillary.look_ups import LookUps, found_customer, judge_look_up, look_up_of
 from batch.capillary.registry import LOOK_UP_CODES
 from batch.errors import ConfigError, LookUpsStopped
 from batch.ledger.look_ups import LookedUp, LookUpLedger
-from batch.model import Action, Chunk, EnrollmentRequest, Event, Kind, OpenRequest, Scope, Speaks, StopReason, Tells
+from batch.model import Chunk, Event, OpenRequest, Speaks, StopReason, Tells
 from batch.report.reconcile import STOP_EXIT_CODES
 from batch.run.api import api_of
 from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
@@ -32,14 +32,12 @@ from batch.sending.quarantine import Quarantines
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch.model import Entries, NoAnswer, Reply, Result, Verdict
+    from batch.model import EnrollmentRequest, Entries, NoAnswer, Reply, Result, Verdict
     from batch.run.api import Api
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
 
 _AT_ONCE = 1_000
-_NOWHERE = Scope(Action.ENROLL, Kind.MILESTONE, None, 0, 0)
-"""A look-up stands in the pool as a request that goes nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +179,7 @@ class _Recorder:
         self._identifiers |= dict(found)
         self._chunks += 1
         chunk = Chunk(self._chunks, fence=0)
-        return chunk, [OpenRequest(number, EnrollmentRequest(_NOWHERE, name), chunk) for number, name in found]
+        return chunk, [OpenRequest(number, look_up_of(name), chunk) for number, name in found]
 
     def _next(self) -> list[tuple[int, str]]:
         return self._ledger.next_open(self._claimed_up_to, _AT_ONCE)

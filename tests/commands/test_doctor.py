@@ -47,6 +47,33 @@ def test_everything_in_place_is_said_line_by_line(desk: Desk, sandbox: Factory, 
     assert [path.name for path in desk.folder.iterdir()] == ["config.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("faults", "told", "code"),
+    [
+        ([], "ok: customers of INSTORE can be looked up", 0),
+        (["error_403_4000"], "wrong: the API refuses them (HTTP 403, code 4000)", 10),
+        (["error_500"], "unknown: the API cannot be asked (HTTP 500", 0),
+    ],
+)
+def test_who_names_customers_otherwise_hears_whether_they_can_be_looked_up(
+    desk: Desk, sandbox: Factory, faults: list[str], told: str, code: int
+) -> None:
+    api = sandbox()
+    api.inject(0, ["ok", *faults], "read")
+    said = desk("doctor", "-c", desk.config(api, input={"columns": {"mobile": "Phone"}}))
+    assert (lines(said)["look-ups"][: len(told)], said.code) == (told, code)
+
+
+def test_a_source_of_customers_that_the_api_does_not_know_is_told(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch.sandbox.reads._SOURCES", frozenset())
+    said = desk("doctor", "-c", desk.config(sandbox(), input={"columns": {"email": "Mail"}}))
+    assert said.code == 10
+    text = "the API does not know this source of customers (code 8011); check input.look_up_source (INSTORE)"
+    assert lines(said)["look-ups"] == f"wrong: {text}"
+
+
 def test_the_simulated_api_is_asked_too(desk: Desk) -> None:
     assert desk("doctor", "-c", desk.config("sandbox", auth=None)).code == 0
 

@@ -48,20 +48,27 @@ def run_alone(desk: Desk, api: RunningSandbox, **more: object) -> Ended:
     return Ended(ended.returncode, int((desk.folder / "peak").read_text()), ended.stdout + ended.stderr)
 
 
-def usual_peak_kib(desk: Desk, sandbox: Factory) -> int:
-    """What the same run takes against a server that behaves."""
-    kib = run_alone(desk, sandbox(preload=False)).peak_kib
-    shutil.rmtree(desk.folder / "run")
-    return kib
+@pytest.fixture(scope="module")
+def measured() -> dict[str, int]:
+    """What was measured already."""
+    return {}
+
+
+@pytest.fixture
+def usual_kib(desk: Desk, sandbox: Factory, measured: dict[str, int]) -> int:
+    """What the same run takes against a server that behaves; measured once."""
+    if not measured:
+        measured["usual"] = run_alone(desk, sandbox(preload=False)).peak_kib
+        shutil.rmtree(desk.folder / "run")
+    return measured["usual"]
 
 
 @pytest.mark.parametrize("attempts", ["the first", "every"])
 @pytest.mark.parametrize("fault", ["not_http", "endless_headers", "huge_body", "drip"])
 def test_an_answer_that_cannot_be_read_leaves_a_true_outcome_and_flat_memory(
-    desk: Desk, sandbox: Factory, fault: str, attempts: str
+    desk: Desk, sandbox: Factory, usual_kib: int, fault: str, attempts: str
 ) -> None:
     """Each of these has applied the request. Found by it: a limit on the body taken away, a flood that is read on."""
-    usual_kib = usual_peak_kib(desk, sandbox)
     api = sandbox(preload=False, huge_mb=1024, drip_ms=100)
     for customer in PEOPLE[1:]:
         api.inject(customer, [fault] * (1 if attempts == "the first" else 3))
