@@ -57,7 +57,9 @@ _API_IS_GONE = frozenset({7, 10})
 class Ended:
     """How one file or run of the night ended.
 
-    `text` is one line for who looks after the machine, and may quote a cell; `told` is what messages may say.
+    `text` is one line for who looks after the machine, and may quote a cell. Messages may say the others: `told`, how
+    it went in words; `place`, where the file is now, and `report`, where its report is, both as people know it. Each
+    is empty where there is none.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Ended:
     text: str
     folder: Path | None = None
     told: str = ""
+    place: str = ""
+    report: str = ""
 
 
 class Night:
@@ -92,6 +96,8 @@ class Night:
         self._is_over = False
         self._api_is_gone = False
         self.ended: list[Ended] = []
+        self.waiting: list[str] = []
+        """What the night has left alone, and why, one line each; without customer data."""
 
     @property
     def exit_code(self) -> int:
