@@ -51,11 +51,22 @@ class SentBefore(InputRefused):
         self.run = run
 
 
+class BeingSent(InputRefused):
+    """A file that another process is about to send."""
+
+
 def ledgers_in(report_dir: Path) -> list[Path]:
-    """Return the folders of all runs in a folder, oldest first."""
+    """Return the folders of all runs in a folder, oldest first.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     if not report_dir.is_dir():
         return []
-    return [folder for folder in sorted(report_dir.iterdir()) if (folder / LEDGER_NAME).is_file()]
+    try:
+        return [folder for folder in sorted(report_dir.iterdir()) if (folder / LEDGER_NAME).is_file()]
+    except OSError as error:
+        raise UsageError(f"{report_dir}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def earlier_run(report_dir: Path, base_url: str, campaign: str, digests: Collection[str]) -> EarlierRun | None:
@@ -144,7 +155,7 @@ def _refuse_rivals(run: OpenRun, place: Path, base_url: str, campaign: str, dige
     )
     for folder in ledgers_in(place):
         if folder != run.folder and is_locked(folder) and _ask(folder, rivals, base_url, campaign, *digests):
-            raise InputRefused(
+            raise BeingSent(
                 f"this file is held by a run that has just begun, {folder}; wait for it, or add --again to send it "
                 "once more"
             )

@@ -7,33 +7,25 @@ next night: a run by its ledger, a file by its claim.
 from __future__ import annotations
 
 import time
-import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import (
-    ConfigError,
-    EnrollBatchError,
-    InputRefused,
-    Interrupted,
-    LookUpsStopped,
-    RunLocked,
-    UsageError,
-)
-from batch.model import State, StopReason
+from batch.errors import ConfigError, InputRefused, Interrupted, LookUpsStopped, RunLocked, UsageError
+from batch.model import State
 from batch.nightly.choice import Ending, choose, ending_of
+from batch.nightly.inbox import REPORT
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
-from batch.report.words import verdict
-from batch.run.closing import close_refused, close_run, send_and_close
-from batch.run.earlier import SentBefore
+from batch.run.earlier import BeingSent, SentBefore
 from batch.run.inputs import HandedOver
+from batch.run.lock import is_locked
 from batch.run.looking_up import Asking
 from batch.run.opening import Overrides, new_run, unfinished_run
-from batch.run.planning import plan, plan_again, preview
+from batch.run.planning import plan, plan_again
 from batch.run.put_aside import forget, remember, waiting_no_longer
-from batch.run.unfinished import NIGHTLY, Next, next_step, remove_unsent, unfinished_runs
+from batch.run.unattended import After, Ended, failed, is_of_the_file, look_ups_stopped, send_unattended
+from batch.run.unfinished import NIGHTLY, Next, Unfinished, look_at, remove_unsent, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
 
@@ -47,28 +39,11 @@ if TYPE_CHECKING:
 
 SETTLE_S = 10.0
 """Between two looks at files that may still be written. Source: our choice; an upload on a slow line grows by then."""
+LONG_NS = 86_400 * 10**9
+"""A file that is held for longer is told as a fault. Source: our choice, because a night should be over by then."""
 
 _UNATTENDED = Asking(waits=False)
-_API_IS_GONE = frozenset({7, 10})
-"""Exit codes after which the rest of the inbox is left for the next night."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one file or run of the night ended.
-
-    `text` is one line for who looks after the machine, and may quote a cell. Messages may say the others: `told`, how
-    it went in words; `place`, where the file is now, and `report`, where its report is, both as people know it. Each
-    is empty where there is none.
-    """
-
-    name: str
-    exit_code: int
-    text: str
-    folder: Path | None = None
-    told: str = ""
-    place: str = ""
-    report: str = ""
+_NEXT_NIGHT = "stays in the inbox for the next night"
 
 
 class Night:
@@ -93,62 +68,88 @@ class Night:
         self._warn = warn
         self._sleep = sleep
         self._wall_ns = wall_ns
-        self._is_over = False
-        self._api_is_gone = False
+        self._after = After.GO_ON
+        self._waiting_codes: set[int] = set()
         self.ended: list[Ended] = []
         self.waiting: list[str] = []
         """What the night has left alone, and why, one line each; without customer data."""
 
     @property
     def exit_code(self) -> int:
-        """The worst of the night, by the order of exit codes."""
-        return worst({0} | {each.exit_code for each in self.ended})
+        """The worst of the night, by the order of exit codes; also of runs that wait for a person."""
+        return worst({0} | self._waiting_codes | {each.exit_code for each in self.ended})
+
+    @property
+    def was_signalled(self) -> bool:
+        """Whether a signal has ended it."""
+        return self._after is After.SIGNALLED
 
     def run(self) -> None:
         """Resume what is unfinished, then take what lies in the inbox; what happened is in `ended`, in its order.
 
         Raises:
             Interrupted: a signal came while nothing was out. What was taken is given back.
+            UsageError: report.dir cannot be read.
         """
-        for found in unfinished_runs(Path(self._settings.report.dir), self._config):
-            if not (self._is_over or self._api_is_gone):
-                self._note(self._go_on(found.folder, found.next))
         try:
+            for found in unfinished_runs(Path(self._settings.report.dir), self._config):
+                if not self._is_over:
+                    self._note(self._go_on(found))
             self._move_on()
             if not self._is_over:
                 self._take_all()
         except StorageFailed as failure:
-            self._note(Ended(self._inbox.shown, 1, f"the inbox: {failure.text}"))
+            self._note(Ended(self._inbox.shown, 1, f"the inbox: {failure.text}", told="The inbox cannot be used."))
+        except (KeyboardInterrupt, Interrupted):
+            self._after = After.SIGNALLED
+            raise
+
+    @property
+    def _is_over(self) -> bool:
+        return self._after in {After.TIME_IS_UP, After.SIGNALLED}
 
     def _note(self, ended: Ended | None) -> None:
-        if ended is not None:
-            self.ended.append(ended)
-            tell = self._say if ending_of(ended.exit_code) is Ending.DONE else self._warn
-            tell(f"{ended.name}: {ended.text}")
+        if ended is None:
+            return
+        if ended.after is not After.GO_ON:
+            self._after = ended.after
+        self.ended.append(ended)
+        tell = self._say if ending_of(ended.exit_code) is Ending.DONE else self._warn
+        tell(f"{ended.name}: {ended.text}")
+
+    def _wait(self, line: str, exit_code: int = 0) -> None:
+        """Take note of what is left alone."""
+        self.waiting.append(line)
+        self._waiting_codes.add(exit_code)
+        (self._warn if exit_code else self._say)(line)
 
     # -- runs of earlier nights ----------------------------------------------------------------------------------------
 
-    def _go_on(self, folder: Path, step: Next) -> Ended | None:
-        if step is Next.WAIT:
-            self._say(f"{folder.name}: waits for a person: `enroll-batch resume {folder}` goes on with it")
+    def _go_on(self, found: Unfinished) -> Ended | None:
+        folder, name = found.folder, found.folder.name
+        if found.next is Next.WAIT:
+            self._wait(f"{name}: waits for a person: `enroll-batch resume {folder}` goes on with it", found.exit_code)
             return None
+        if found.next is Next.TELL:
+            text = "its ledger is damaged: what it has sent is not known; restore it from a backup, or move it away"
+            return Ended(name, found.exit_code, f"{text} ({folder})", told=f"{text[0].upper()}{text[1:]}.")
         try:
             with unfinished_run(folder, Overrides()) as run:
-                match next_step(folder, self._config):  # asked again, now that nobody else is at work on it
-                    case Next.RESUME:
-                        return self._resumed(run)
-                    case Next.REMOVE:
-                        remove_unsent(run)
+                again = look_at(folder, self._config)  # asked again, now that nobody else is at work on it
+                if again is not None and again.next is Next.RESUME:
+                    return self._resumed(run)
+                if again is not None and again.next is Next.REMOVE:
+                    remove_unsent(run)
                 return None
         except RunLocked as held:
-            self._say(held.text)
+            self._wait(held.text)
             return None
         except Interrupted:
             raise
         except Exception as error:  # one run never stops the night
-            if isinstance(error, UsageError) and next_step(folder, self._config) is None:
+            if isinstance(error, UsageError) and look_at(folder, self._config) is None:
                 return None  # another night has just ended it
-            return Ended(folder.name, *_of(error), folder)
+            return failed(name, error, folder)
 
     def _resumed(self, run: OpenRun) -> Ended:
         name = run.folder.name
@@ -156,61 +157,30 @@ class Night:
             try:
                 plan_again(run, _UNATTENDED)
             except LookUpsStopped as stopped:
-                return self._stopped(name, stopped, run.folder)
-        if run.ledger.state is State.PLANNED and (refused := self._refused(run)):
-            return Ended(name, *refused, run.folder)
-        return self._send(run, name)
-
-    def _stopped(self, name: str, stopped: LookUpsStopped, folder: Path) -> Ended:
-        """Leave a run to the next night that stopped while customers were looked up."""
-        if stopped.reason in {StopReason.SIGNAL, StopReason.DEADLINE}:
-            self._is_over = True
-        else:
-            self._api_is_gone |= stopped.exit_code in _API_IS_GONE
-        return Ended(name, *_of(stopped), folder)
-
-    def _refused(self, run: OpenRun) -> tuple[int, str] | None:
-        """Close a run whose plan cannot be sent for its problems; None where it can."""
-        refused = close_refused(run, preview(run).totals)
-        return (refused[0].exit_code, refused[0].text) if refused else None
-
-    def _send(self, run: OpenRun, name: str) -> Ended:
-        """Send what is open, and write the report."""
-        if run.ledger.state is State.FINISHED:
-            stop, accounts = None, close_run(run)
-        else:
-            stop, accounts = send_and_close(run, waits=False)
-        code = accounts.exit_code
-        self._is_over = stop is not None and stop.reason in {StopReason.SIGNAL, StopReason.DEADLINE}
-        self._api_is_gone |= code in _API_IS_GONE
-        told, see = verdict(accounts), f"See {run.folder}"
-        if run.ledger.state is not State.FINISHED:
-            needs_a_person = next_step(run.folder, self._config) is Next.WAIT
-            see = f"{f'`enroll-batch resume {run.folder}`' if needs_a_person else 'The next night'} goes on. {see}"
-        return Ended(name, code, f"{told} {see}", run.folder, told)
+                return look_ups_stopped(run, name, stopped, self._settings)
+        return send_unattended(run, name, self._config, self._settings)
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
         for aside in waiting_no_longer(Path(self._settings.report.dir), self._inbox.shown):
             place = self._inbox.move_on(aside.place, ending_of(aside.exit_code), aside.folder)
             forget(aside.folder)
-            if place is not None:
+            if place is not None and place != aside.place:
                 self._say(f"{PurePath(aside.place).name}: its run has ended; the file is now {place}")
 
     # -- the inbox -----------------------------------------------------------------------------------------------------
 
     def _take_all(self) -> None:
         for name in self._inbox.recover():
-            self._say(f"{name}: was left behind by a process that died; it is taken again")
+            self._say(f"{name}: was claimed by a process that is gone; it is taken again")
         for held in self._inbox.held():
-            self._say(f"{held.name}: is held by {held.holder.told}")
+            is_long = self._wall_ns() - held.holder.since_ns > LONG_NS
+            self._wait(f"{held.name}: is held by {held.holder.told}", 8 if is_long else 0)
         for upload in self._ready():
-            if self._is_over or self._api_is_gone:
-                self._say(f"{upload.name}: stays in the inbox for the next night")
-                continue
-            claim = self._inbox.claim(upload)
-            if claim is not None:
-                self._note(self._take(claim))
+            if self._after is After.GO_ON:
+                self._note(self._claimed(upload))
+            else:
+                self._wait(f"{upload.name}: {_NEXT_NIGHT}")
 
     def _ready(self) -> tuple[Upload, ...]:
         """Return the files that are complete, in their order; where some may not be, look again a little later."""
@@ -221,33 +191,55 @@ class Night:
             before = {upload.name: upload for upload in found}
             choice = choose(self._inbox.look(), before, self._wall_ns())
         for name in choice.unsettled:
-            self._say(f"{name}: is still being written; it is left for the next night")
+            self._wait(f"{name}: is still being written; it is left for the next night")
         return choice.ready
+
+    def _claimed(self, upload: Upload) -> Ended | None:
+        """Take one file; None where somebody else has it. Raises StorageFailed where the inbox itself fails."""
+        try:
+            claim = self._inbox.claim(upload)
+        except StorageFailed as failure:
+            self._inbox.look()
+            return Ended(upload.name, 1, f"it cannot be taken: {failure.text}", told="It cannot be taken.")
+        return None if claim is None else self._take(claim)
 
     def _take(self, claim: Claim) -> Ended | None:
         name = claim.upload.name
         try:
             ended = self._run(claim)
         except SentBefore as seen:
-            is_finished = seen.run.state is State.FINISHED
-            ended = Ended(name, 0 if is_finished else 7, f"not sent: {seen.text}", seen.run.folder)
+            return self._seen(claim, seen)
+        except BeingSent:
+            self._inbox.give_back(claim)
+            self._wait(f"{name}: another process has just begun to send the same file; {_NEXT_NIGHT}")
+            return None
         except (KeyboardInterrupt, Interrupted):
             self._inbox.give_back(claim)
             raise
-        except InputRefused as refusal:
-            if isinstance(refusal.__cause__, StorageFailed):  # not the file's fault
-                return self._left(claim, Ended(name, 1, refusal.text))
-            ended = Ended(name, refusal.exit_code, refusal.text)
         except Exception as error:  # one file never stops the night
-            ended = Ended(name, *_of(error))
-            self._api_is_gone |= ended.exit_code in _API_IS_GONE
-        if ended.folder is None and ending_of(ended.exit_code) is Ending.UNFINISHED:
-            return self._left(claim, ended)  # there is no run that could be resumed
+            ended = failed(name, error)
+            if not is_of_the_file(error):
+                return self._left(claim, ended, is_for_all=not isinstance(error, InputRefused))
         return self._finish(claim, ended)
 
-    def _left(self, claim: Claim, ended: Ended) -> Ended:
+    def _seen(self, claim: Claim, seen: SentBefore) -> Ended | None:
+        """Put a file away whose content another run has sent, or leave it while that run is at work."""
+        name, folder = claim.upload.name, seen.run.folder
+        if seen.run.state is State.FINISHED:
+            told = f"Not sent: its content was sent before, by {folder.name}."
+            return self._finish(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
+        if is_locked(folder):
+            self._inbox.give_back(claim)
+            self._wait(f"{name}: another process is at work on its run; {_NEXT_NIGHT}")
+            return None
+        told = f"Not sent: its content is held by the run {folder.name}, which is not finished."
+        return self._finish(claim, Ended(name, 7, f"{told} `enroll-batch resume {folder}` goes on", folder, told))
+
+    def _left(self, claim: Claim, ended: Ended, *, is_for_all: bool) -> Ended:
         self._inbox.give_back(claim)
-        return replace(ended, text=f"{ended.text}; it stays in the inbox")
+        after = After.LEAVE_THE_REST if is_for_all else After.GO_ON
+        place = f"{self._inbox.shown}/{ended.name}"
+        return replace(ended, text=f"{ended.text}; it stays in the inbox", place=place, after=after)
 
     def _run(self, claim: Claim) -> Ended:
         """Run one file.
@@ -263,42 +255,44 @@ class Night:
             try:
                 plan(run, [upload], again=False, asking=_UNATTENDED)
             except LookUpsStopped as stopped:
-                return self._stopped(name, stopped, run.folder)
-            if refused := self._refused(run):
-                return Ended(name, *refused, run.folder)
+                return look_ups_stopped(run, name, stopped, self._settings)
             try:
-                return self._send(run, name)
+                return send_unattended(run, name, self._config, self._settings)
             except Interrupted:
                 raise
             except Exception as error:
-                return Ended(name, *_of(error), run.folder)
+                return failed(name, error, run.folder)
 
     def _finish(self, claim: Claim, ended: Ended) -> Ended:
-        """Move the file to where it ends. A report that cannot be uploaded does not keep it from there."""
+        """Move the file to where it ends. What can go on is remembered, so that the file follows it."""
         ending = ending_of(ended.exit_code)
-        reason = ended.text if ending is Ending.FAILED else None
-        note = ""
+        goes_on = ending is Ending.UNFINISHED or (ending is Ending.FAILED and self._can_go_on(ended.folder))
+        if goes_on and ending is Ending.FAILED:
+            text = f"{ended.text}; its run is not lost: the next night goes on with it, and the file follows"
+            ended = replace(ended, text=text)
         try:
-            try:
-                place = self._inbox.finish(claim, ending, reason=reason, report=ended.folder)
-            except (StorageFailed, OSError) as failure:
-                if ended.folder is None:
-                    raise
-                note = f"; its report could not be put beside it ({failure})"
-                place = self._inbox.finish(claim, ending, reason=reason)
+            place, note = self._put_away(claim, ended, ending)
         except StorageFailed as failure:
             text = f"{ended.text}; the file could not be moved to {ending}: {failure.text}"
             return replace(ended, exit_code=worst({1, ended.exit_code}), text=text)
-        if ending is Ending.UNFINISHED and ended.folder is not None:
+        if goes_on and ended.folder is not None:
             remember(ended.folder, self._inbox.shown, place)
-        return replace(ended, text=f"{ended.text}; the file is now {place}{note}")
+        known_as, report = f"{self._inbox.shown}/{place}", ended.report
+        if report and self._inbox.is_remote and not note:
+            report = f"{known_as}{REPORT}/report.html"
+        return replace(ended, text=f"{ended.text}; the file is now {place}{note}", place=known_as, report=report)
 
+    def _put_away(self, claim: Claim, ended: Ended, ending: Ending) -> tuple[str, str]:
+        """Return where the file is now, and what to say of a report that could not be put beside it."""
+        reason = ended.text if ending is Ending.FAILED else None
+        try:
+            return self._inbox.finish(claim, ending, reason=reason, report=ended.folder), ""
+        except (StorageFailed, OSError) as failure:
+            if ended.folder is None:
+                raise
+            place = self._inbox.finish(claim, ending, reason=reason)
+            return place, f"; its report could not be put beside it ({failure})"
 
-def _of(error: Exception) -> tuple[int, str]:
-    if isinstance(error, EnrollBatchError):
-        return error.exit_code, error.text
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        1,
-        f"a fault of enroll-batch itself ({type(error).__name__} in {PurePath(frame.filename).name}:{frame.lineno})",
-    )
+    def _can_go_on(self, folder: Path | None) -> bool:
+        found = None if folder is None else look_at(folder, self._config)
+        return found is not None and found.next in {Next.RESUME, Next.WAIT}

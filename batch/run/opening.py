@@ -134,7 +134,7 @@ def new_run(
         user=user_name(),
         host=socket.gethostname(),
         command=command,
-        config_path=str(config.absolute()),
+        config_path=str(spelled(config)),
         config_text=config_text,
         working_dir=str(Path.cwd()),
         overrides=json.dumps(asdict(overrides)),
@@ -289,6 +289,11 @@ def _interruptible(folder: Path, ledger: SqliteLedger) -> Iterator[None]:
         finished = ledger.state is State.FINISHED
         how = f"report {folder}` writes its report" if finished else f"resume {folder}` goes on"
         raise Interrupted(f"stopped by a signal; nothing is lost: `enroll-batch {how}") from None
+
+
+def spelled(config: Path) -> Path:
+    """Return the spelling of a config's path by which its runs are known: absolute, with links as they are."""
+    return Path(os.path.normpath(config.absolute()))
 
 
 def campaign_text(settings: Settings) -> str:

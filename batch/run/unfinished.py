@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sqlite3
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,8 +14,10 @@ from batch.errors import LedgerFailed
 from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State, StopReason
+from batch.report.reconcile import STOP_EXIT_CODES
 from batch.run.earlier import ledgers_in
 from batch.run.inputs import COPIES
+from batch.run.opening import spelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 NIGHTLY = "nightly"
 """The command that a night's runs are begun by."""
 
-_FOR_A_PERSON = frozenset({StopReason.GUARD, StopReason.CANARY})
+_FOR_A_PERSON = frozenset({StopReason.GUARD, StopReason.CANARY, StopReason.LIMIT})
 
 
 class Next(Enum):
@@ -32,17 +35,20 @@ class Next(Enum):
 
     RESUME = auto()
     WAIT = auto()
-    """A guard has stopped it, or its sample is done: a person has to say whether it goes on."""
+    """A guard or a person has stopped it, or its sample is done: a person has to say whether it goes on."""
     REMOVE = auto()
     """A night began it and died before it called the API: its file is still in the inbox, and is taken anew."""
+    TELL = auto()
+    """Its ledger is damaged: nobody knows what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A run that did not come to its end."""
+    """A run that did not come to its end; `exit_code` is that of how it stands."""
 
     folder: Path
     next: Next
+    exit_code: int
 
 
 def unfinished_runs(report_dir: Path, config: Path) -> list[Unfinished]:
@@ -50,29 +56,51 @@ def unfinished_runs(report_dir: Path, config: Path) -> list[Unfinished]:
 
     What was planned only, declined, or refused for its rows is left alone: nothing of it was ever sent. What a night
     has stopped while it looked customers up goes on.
+
+    Raises:
+        UsageError: the folder cannot be read.
     """
-    steps = ((folder, next_step(folder, config)) for folder in ledgers_in(report_dir))
-    return [Unfinished(folder, step) for folder, step in steps if step is not None]
+    looks = (look_at(folder, config) for folder in ledgers_in(report_dir))
+    return [found for found in looks if found is not None]
 
 
-def next_step(folder: Path, config: Path) -> Next | None:
+_HOW_IT_STANDS = """
+SELECT state, stop_reason, stop_text, command, started_at, exit_code,
+    EXISTS (SELECT 1 FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL)
+FROM run WHERE config_path = ?
+"""
+
+
+def look_at(folder: Path, config: Path) -> Unfinished | None:
     """Return what a night does with a run of this config; None where it has nothing to do with it.
 
     Whoever acts on it holds the run's lock and asks again: another night may have ended the run meanwhile.
     """
-    question = """
-        SELECT state, stop_reason, command, started_at, exit_code,
-            EXISTS (SELECT 1 FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL)
-        FROM run WHERE config_path = ?
-    """
     try:
         with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
-            row = connection.execute(question, (str(config.absolute()),)).fetchone()
-    except (sqlite3.Error, LedgerFailed):
-        return None  # `status` tells of it
-    if row is None:
+            row = connection.execute(_HOW_IT_STANDS, (str(spelled(config)),)).fetchone()
+    except sqlite3.OperationalError:  # busy, gone by now, or of another version
         return None
-    state, stop_reason, command, started_at, exit_code, has_looked_up = row
+    except sqlite3.DatabaseError:
+        return Unfinished(folder, Next.TELL, 1)
+    except LedgerFailed:
+        return None  # `status` tells of it
+    step = None if row is None else _next(*row)
+    if row is None or step is None:
+        return None
+    reason = row[1]
+    return Unfinished(folder, step, STOP_EXIT_CODES[StopReason(reason)] if reason else 7)
+
+
+def _next(
+    state: str,
+    stop_reason: str | None,
+    stop_text: str | None,
+    command: str,
+    started_at: int | None,
+    exit_code: int | None,
+    has_looked_up: bool,
+) -> Next | None:
     if started_at is None:
         if command != NIGHTLY:
             return None
@@ -81,7 +109,8 @@ def next_step(folder: Path, config: Path) -> Next | None:
         return Next.RESUME if state == State.PLANNING else None
     if state == State.FINISHED:
         return Next.RESUME if exit_code is None else None
-    return Next.WAIT if stop_reason in _FOR_A_PERSON else Next.RESUME
+    by_hand = command != NIGHTLY and (stop_text or "").endswith(signal.SIGINT.name)  # Ctrl-C is a person's word
+    return Next.WAIT if by_hand or stop_reason in _FOR_A_PERSON else Next.RESUME
 
 
 def remove_unsent(run: OpenRun) -> None:

@@ -63,7 +63,7 @@ class Died(BaseException):
 
 
 @pytest.mark.parametrize(
-    "where", ["batch.run.looking_up._note", "batch.run.nightly.preview", "batch.run.nightly.new_run"]
+    "where", ["batch.run.looking_up._note", "batch.run.unattended.preview", "batch.run.nightly.new_run"]
 )
 def test_a_night_that_dies_after_its_look_ups_asks_about_nobody_twice(
     desk: Desk, sandbox: Factory, inbox: Path, where: str

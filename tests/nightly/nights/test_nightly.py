@@ -116,7 +116,7 @@ def test_a_file_that_was_seen_before_is_put_away_with_a_note(desk: Desk, sandbox
     before = calls(api)
     said = a_night(desk, api, inbox)
     assert said.code == 0
-    assert "may.csv: not sent: this file was sent before" in said.out
+    assert "may.csv: Not sent: its content was sent before" in said.out + said.err
     assert lying_in(inbox) == ["done/may-2.csv", "done/may.csv"]
     assert calls(api) == before
     assert len(list(Path("reports").glob("*Z-*"))) == 1
@@ -181,8 +181,8 @@ def test_a_run_that_waits_for_a_person_is_not_resumed(desk: Desk, sandbox: Facto
     assert lying_in(inbox) == ["unfinished/may.csv"]
     before = calls(api)
     said = a_night(desk, api, inbox, guard={"canary": 5})
-    assert said.code == 0
-    assert "waits for a person" in said.out
+    assert said.code == 9
+    assert "waits for a person" in said.err
     assert calls(api) == before
 
 

@@ -1,0 +1,134 @@
+"""One run without a person: what is open is sent, the report is written, and what came of it is put into words.
+
+Joins the second and the third pass. Owns what a night does after a run; knows no inbox.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from batch.errors import ConfigError, EnrollBatchError, InputRefused
+from batch.model import Outcome, State, StopReason
+from batch.report.words import verdict
+from batch.run.closing import close_refused, close_run, send_and_close
+from batch.run.planning import preview
+from batch.run.unfinished import Next, look_at
+from batch.storage.failures import StorageFailed
+
+if TYPE_CHECKING:
+    from batch.config import Settings
+    from batch.errors import LookUpsStopped
+    from batch.report.reconcile import Accounts
+    from batch.run.opening import OpenRun
+
+
+class After(Enum):
+    """What the night does after a file or a run."""
+
+    GO_ON = auto()
+    LEAVE_THE_REST = auto()
+    """The API or this machine fails, so it would fail for other files too."""
+    TIME_IS_UP = auto()
+    SIGNALLED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one file or run of the night ended.
+
+    `text` is one line for who looks after the machine, and may quote a cell. Messages may say the others: `told`, how
+    it went in words; `place`, where the file is now, and `report`, where its report is, both as people know it. Each
+    is empty where there is none.
+    """
+
+    name: str
+    exit_code: int
+    text: str
+    folder: Path | None = None
+    told: str = ""
+    place: str = ""
+    report: str = ""
+    after: After = After.GO_ON
+
+
+def send_unattended(run: OpenRun, name: str, config: Path, tonight: Settings) -> Ended:
+    """Send what is open in a run that is planned, and close it. `tonight`: what the config says now.
+
+    Raises:
+        EnrollBatchError: as `closing.send_and_close`.
+    """
+    if run.ledger.state is State.PLANNED and (refused := close_refused(run, preview(run).totals)):
+        refusal, accounts = refused
+        return _ended(run, name, refusal.exit_code, refusal.text, verdict(accounts))
+    if run.ledger.state is State.FINISHED:
+        stop, accounts = None, close_run(run)
+    else:
+        stop, accounts = send_and_close(run, waits=False)
+    told, after = verdict(accounts), After.GO_ON
+    text = f"{told} See {run.folder}"
+    if stop is not None:
+        after = _after(stop.reason, run, tonight, accounts)
+        text = f"{told} {_next_words(stop.reason, run, config)}"
+    return _ended(run, name, accounts.exit_code, text, told, after)
+
+
+def look_ups_stopped(run: OpenRun, name: str, stopped: LookUpsStopped, tonight: Settings) -> Ended:
+    """Return how a run stands that stopped while customers were looked up."""
+    after = _after(StopReason(stopped.reason), run, tonight, None)
+    return Ended(name, stopped.exit_code, stopped.text, run.folder, stopped.text, after=after)
+
+
+def failed(name: str, error: Exception, folder: Path | None = None) -> Ended:
+    """Return what an error has made of a file or run."""
+    if isinstance(error, EnrollBatchError):
+        return Ended(name, error.exit_code, error.text, folder)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{PurePath(frame.filename).name}:{frame.lineno}"
+    return Ended(name, 1, f"a fault of enroll-batch itself ({type(error).__name__} in {place})", folder)
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Return whether an error ends its file; else the file is as good as before, for another night.
+
+    What cannot be fetched, a full disk, an API that cannot be asked, and folders that cannot be written are no fault of
+    the file. A fault of our own may be met again with the same file each night, so it ends there.
+    """
+    if isinstance(error, InputRefused):
+        return not isinstance(error.__cause__, StorageFailed)
+    return isinstance(error, ConfigError) or not isinstance(error, (EnrollBatchError, OSError))
+
+
+def _ended(run: OpenRun, name: str, code: int, text: str, told: str, after: After = After.GO_ON) -> Ended:
+    return Ended(name, code, text, run.folder, told, report=str(run.folder / "report.html"), after=after)
+
+
+def _after(reason: StopReason, run: OpenRun, tonight: Settings, accounts: Accounts | None) -> After:
+    """Return what a stop says about the other files: a run may have been begun with another API or other credentials.
+
+    A scope may be refused for a row's organisation, so it says nothing about others.
+    """
+    if reason is StopReason.SIGNAL:
+        return After.SIGNALLED
+    if reason is StopReason.DEADLINE:
+        return After.TIME_IS_UP
+    is_same = (run.settings.api, run.settings.auth) == (tonight.api, tonight.auth)
+    is_scope = accounts is not None and accounts.tallies.outcomes[Outcome.SCOPE_REFUSED] > 0
+    fails_for_all = reason is StopReason.SILENT or (reason is StopReason.REFUSED and not is_scope)
+    return After.LEAVE_THE_REST if is_same and fails_for_all else After.GO_ON
+
+
+def _next_words(reason: StopReason, run: OpenRun, config: Path) -> str:
+    """Return who goes on with a run that has stopped, and where to look."""
+    found = look_at(run.folder, config)
+    if found is not None and found.next is Next.WAIT:
+        return f"`enroll-batch resume {run.folder}` goes on"
+    if reason is StopReason.REFUSED:
+        return (
+            "Once that is mended the next night goes on; to give the run up, remove its folder and put the file into "
+            f"the inbox again. See {run.folder}"
+        )
+    return f"The next night goes on. See {run.folder}"
