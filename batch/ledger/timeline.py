@@ -37,10 +37,11 @@ FROM attempt WHERE tells <> 'withdrawn' GROUP BY 1 ORDER BY 1
 _OUTCOME_AT = "max({origin}, iif(o.attempt > 0, o.started_at, o.settled_at))"
 _ATTEMPT_AT = "max({origin}, started_at)"
 
+# A clock that was set back makes no answer come before its question.
 _LATENCIES = f"""
 SELECT iif(ms < {EXACT_MS}, ms, min(ms / 100 * 100, {LONGEST_MS})), count(*) FROM (
-    SELECT (settled_at - started_at) / 1000000 AS ms FROM outcome WHERE attempt > 0 AND http_status IS NOT NULL
-    UNION ALL SELECT (ended_at - started_at) / 1000000 FROM attempt
+    SELECT max(0, settled_at - started_at) / 1000000 AS ms FROM outcome WHERE attempt > 0 AND http_status IS NOT NULL
+    UNION ALL SELECT max(0, ended_at - started_at) / 1000000 FROM attempt
         WHERE tells <> 'withdrawn' AND http_status IS NOT NULL)
 WHERE ms IS NOT NULL GROUP BY 1 ORDER BY 1
 """

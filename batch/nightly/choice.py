@@ -9,14 +9,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-OLD_ENOUGH_NS = 600 * 10**9
-"""A file that has not changed for so long is complete, also at the first look. Source: our choice, because nobody
-uploads a spreadsheet with pauses of ten minutes."""
+OLD_ENOUGH_NS = 86_400 * 10**9
+"""A file that has not changed for so long is complete, also at the first look. Source: our choice, because clocks that
+are an hour or two apart (one was set, or a server keeps another time) must not make a file old that still grows."""
+
+LONGEST_NAME = 255
+"""Bytes. Source: what the usual file systems allow, such as ext4, XFS and APFS."""
+_LONGEST_SUFFIX = 20
 
 _TEMPORARY_START = (".", "~")
 _TEMPORARY_END = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".swp", ".lock", "~")
@@ -87,13 +92,22 @@ def _order(upload: Upload) -> tuple[int, int, str]:
     return int(found[1]) if found else 1000, upload.modified_ns, upload.name
 
 
-def names_for(name: str) -> Iterator[str]:
-    """Yield the names that a file may take where others lie: its own, then may-2.csv and so on."""
-    yield name
+def names_for(name: str, longest: int = LONGEST_NAME) -> Iterator[str]:
+    """Yield the names that a file may take where others lie: its own, then may-2.csv and so on.
+
+    What is longer than so many bytes loses the end of its stem.
+    """
     stem, dot, suffix = name.rpartition(".")
-    if not stem:
+    if not stem or len(_bytes(suffix)) > _LONGEST_SUFFIX:
         stem, dot, suffix = name, "", ""
-    number = 2
-    while True:
-        yield f"{stem}-{number}{dot}{suffix}"
-        number += 1
+    for number in count(1):
+        end = f"{f'-{number}' if number > 1 else ''}{dot}{suffix}"
+        yield _cut(stem, longest - len(_bytes(end))) + end
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(_bytes(text)) <= longest else _bytes(text)[:longest].decode(errors="ignore")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")

@@ -119,13 +119,19 @@ class SftpFiles:
         return posixpath.join(self._root.path, name) if name else self._root.path
 
     async def _make_folder_of(self, session: asyncssh.SFTPClient, name: str) -> None:
+        """Make the folders above a name. A full disk is told apart from a folder that is there: both are failures."""
         import asyncssh  # noqa: PLC0415
 
         folder = ""
         for part in name.split("/")[:-1]:
             folder = posixpath.join(folder, part)
-            with contextlib.suppress(asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):  # most of them are there
+            if await session.isdir(self._path(folder)):
+                continue
+            try:
                 await session.mkdir(self._path(folder))
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                if not await session.isdir(self._path(folder)):  # somebody else has made it just now
+                    raise
 
     def _ask(self, question: Callable[[asyncssh.SFTPClient], Awaitable[T]], patience_s: float = PATIENCE_S) -> T:
         async def ask() -> T:

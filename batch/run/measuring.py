@@ -100,8 +100,10 @@ def _figures(run: OpenRun, accounts: Accounts) -> Figures:
     events = [Event(*row) for row in run.ledger.read("SELECT at, kind, text FROM event ORDER BY event_no")]
     ((config,),) = run.ledger.read("SELECT config_path FROM run")
     facts, tallies = accounts.run, accounts.tallies
-    is_success = facts.state is State.FINISHED and accounts.exit_code in FINISHED and facts.finished_at is not None
+    is_success = facts.state is State.FINISHED and accounts.exit_code in FINISHED
     earlier = read_last_success(path) if path else None
+    ends = [earlier, facts.finished_at / 1e9 if is_success and facts.finished_at else None]
+    successes = [min(at, time.time()) for at in ends if at is not None]  # a clock that was ahead has been set
     return Figures(
         config=Path(config).stem,
         rows={
@@ -117,7 +119,7 @@ def _figures(run: OpenRun, accounts: Accounts) -> Figures:
         throttled_s=throttled_s(events),
         started_at=facts.started_at / 1e9 if facts.started_at else None,
         exit_code=accounts.exit_code,
-        last_success_at=max(earlier or 0.0, (facts.finished_at or 0) / 1e9) if is_success else earlier,
+        last_success_at=max(successes, default=None),
     )
 
 

@@ -92,7 +92,9 @@ def _failure(error: Exception, *, connected: bool) -> StorageFailed:
         case asyncssh.SFTPConnectionLost() | asyncssh.SFTPNoConnection():
             return StorageFailed(CUT)
         case asyncssh.SFTPError():
-            return StorageFailed(f"its server refuses it ({type(error).__name__}); check the address")
+            return StorageFailed(
+                f"its server refuses it ({type(error).__name__}); check the address, and rights and disk there"
+            )
         case asyncssh.HostKeyNotVerifiable():
             return StorageFailed(
                 "the server's host key is not in ~/.ssh/known_hosts, or is another one; make sure that it is the right"
