@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
 
     from batch.sandbox.app import Api, Call
     from batch.sandbox.state import Enrolment, Place
+    from tests.crash.forks import Forks
 
 # No test asserts a maximum duration, also none that hypothesis runs: a busy machine would fail it.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 T = TypeVar("T")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait, for a real clock or a server."""
+    return (os.cpu_count() or 1) + 1
 
 
 class RunningSandbox:
@@ -135,6 +142,15 @@ def _as_typed(value: object) -> str:
 def own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what runs of this machine share out of the user's own folder, also in child processes."""
     monkeypatch.setenv("ENROLL_BATCH_STATE", str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Commands as processes of their own that begin at once, because all is imported already."""
+    from tests.crash.forks import warm_process  # noqa: PLC0415 - it imports all that there is
+
+    with warm_process() as started:
+        yield started
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ run. The look is the templates'; every value is escaped there. Nothing in the pa
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -33,8 +34,6 @@ LINES = 200
 CARDS = 30
 """So many kinds of ends are shown with samples."""
 
-_TEMPLATE = "page.html.jinja"
-
 
 def write_page(path: Path, overview: Overview) -> None:
     """Write report.html.
@@ -42,6 +41,13 @@ def write_page(path: Path, overview: Overview) -> None:
     Raises:
         EnrollBatchError: the folder cannot be written or the disk is full.
     """
+    content = _content(overview)
+    write_text(path, _template().render(content, sections=_sections(content)))
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Return the template; compiled once a process, which takes a third of the time of a small report."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("batch.report", ""),
         autoescape=True,
@@ -51,8 +57,7 @@ def write_page(path: Path, overview: Overview) -> None:
     )
     environment.filters["count"] = "{:,}".format
     environment.filters["code"] = _with_code
-    content = _content(overview)
-    write_text(path, environment.get_template(_TEMPLATE).render(content, sections=_sections(content)))
+    return environment.get_template("page.html.jinja")
 
 
 def _with_code(text: str) -> Markup:

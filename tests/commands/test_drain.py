@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +21,10 @@ import pytest
 from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.conftest import RunningSandbox
+    from tests.crash.forks import Fork, Forks
 
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 PERIOD = "PERIOD_G_29463_1"
@@ -32,22 +33,17 @@ FOUR = "--concurrency", "4"
 
 @contextmanager
 def sending(
-    desk: Desk, api: RunningSandbox, ids: range, /, *options: object, **groups: object
-) -> Iterator[subprocess.Popen[bytes]]:
+    forks: Forks, desk: Desk, api: RunningSandbox, ids: range, /, *options: object, **groups: object
+) -> Iterator[Fork]:
     """Run an upload of `ids` into the folder `run`, in a process of its own that does not outlive the block."""
     config = desk.config(api, campaign=ONE_CYCLE, **groups)
     upload = desk.upload(customers(ids))
-    command = [sys.executable, "-m", "batch", "run", upload, "-c", config, "--yes", "--run-dir", "run", *options]
-    with (desk.folder / "said").open("wb") as said:
-        process = subprocess.Popen(list(map(str, command)), cwd=desk.folder, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    line = ["run", upload, "-c", config, "--yes", "--run-dir", "run", *options]
+    with forks.command(desk.folder, line) as process:
+        yield process
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes] | Fork) -> None:
     """Look at a condition until it holds; give up when the process has ended without it, or after a minute."""
     until = time.monotonic() + 60
     while not condition():
@@ -84,12 +80,14 @@ def in_doubt(desk: Desk) -> set[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_drains_and_resume_finishes(desk: Desk, sandbox: Factory, number: signal.Signals) -> None:
+def test_a_signal_drains_and_resume_finishes(
+    desk: Desk, sandbox: Factory, forks: Forks, number: signal.Signals
+) -> None:
     api, ids = sandbox(preload=False, latency_ms=50), range(100, 180)
-    with sending(desk, api, ids, *FOUR) as process:
+    with sending(forks, desk, api, ids, *FOUR) as process:
         wait_until(arrived(api, 20), process)
         process.send_signal(number)
-        assert process.wait(60) == 7
+        assert process.wait() == 7
     summary = desk.summary()
     assert (summary["state"], summary["stop_reason"]) == ("stopped", "signal")
     assert summary["attempts"] == len(api.arrivals())
@@ -103,16 +101,18 @@ def test_a_signal_drains_and_resume_finishes(desk: Desk, sandbox: Factory, numbe
     check_against_the_truth(desk, api)
 
 
-def test_a_second_signal_stops_at_once_and_leaves_in_doubt_what_was_out(desk: Desk, sandbox: Factory) -> None:
+def test_a_second_signal_stops_at_once_and_leaves_in_doubt_what_was_out(
+    desk: Desk, sandbox: Factory, forks: Forks
+) -> None:
     api, ids, stuck = sandbox(preload=False), range(100, 140), {110, 111, 112, 113}
     for customer in stuck:
         api.inject(customer, ["hang_after"])
     patient = {"read_timeout_s": 600}  # so that nothing but the second signal can end these four
-    with sending(desk, api, ids, *FOUR, api={"base_url": api.url} | patient) as process:
+    with sending(forks, desk, api, ids, *FOUR, api={"base_url": api.url} | patient) as process:
         wait_until(lambda: stuck <= effects(api).keys(), process)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 7
+        assert process.wait() == 7
     outcomes = desk.outcomes()
     assert outcomes["in_doubt"] == 4
     assert {int(row["customer_id"]) for row in desk.rows("failed.csv") if row["outcome"] == "in_doubt"} == stuck
@@ -129,12 +129,12 @@ def test_a_second_signal_stops_at_once_and_leaves_in_doubt_what_was_out(desk: De
 
 
 @pytest.mark.parametrize("arrivals", [1, 40, 100])
-def test_a_run_that_is_killed_goes_on_where_it_died(desk: Desk, sandbox: Factory, arrivals: int) -> None:
+def test_a_run_that_is_killed_goes_on_where_it_died(desk: Desk, sandbox: Factory, forks: Forks, arrivals: int) -> None:
     api, ids = sandbox(preload=False, latency_ms="20-60"), range(300, 600, 2)
-    with sending(desk, api, ids, "--concurrency", "8") as process:
+    with sending(forks, desk, api, ids, "--concurrency", "8") as process:
         wait_until(arrived(api, arrivals), process)
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
     doubtful = in_doubt(desk)
     assert doubtful
     said = desk("status", "run").out
@@ -152,10 +152,10 @@ def test_a_run_that_is_killed_goes_on_where_it_died(desk: Desk, sandbox: Factory
     check_against_the_truth(desk, api)
 
 
-def test_others_may_look_while_one_sends_but_none_may_send(desk: Desk, sandbox: Factory) -> None:
+def test_others_may_look_while_one_sends_but_none_may_send(desk: Desk, sandbox: Factory, forks: Forks) -> None:
     api, ids = sandbox(preload=False), range(100, 120)
     api.inject(119, ["hang_before"])
-    with sending(desk, api, ids, *FOUR) as process:
+    with sending(forks, desk, api, ids, *FOUR) as process:
         wait_until(lambda: len(effects(api)) == 19 and 119 in times_asked(api), process)
         wait_until(lambda: "19/20" in desk("status", "run").out, process)
         assert " now" in desk("status", "run").out
@@ -167,7 +167,7 @@ def test_others_may_look_while_one_sends_but_none_may_send(desk: Desk, sandbox: 
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 7
+        assert process.wait() == 7
     assert times_asked(api) == Counter(dict.fromkeys(ids, 1))
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +23,7 @@ from tests.commands.test_drain import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import RunningSandbox
+    from tests.crash.forks import Fork, Forks
 
 P1, P2 = "PERIOD_G_29463_1", "PERIOD_G_29463_2"
 ONE_CYCLE = {"cycles": [P1]}
@@ -350,7 +349,9 @@ def test_a_wrong_command_line_is_one_clear_line(desk: Desk, sandbox: Factory, op
     assert api.calls["target_groups"] == 0
 
 
-def test_a_secret_that_is_gone_is_one_clear_line(desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_gone_is_one_clear_line(
+    desk: Desk, sandbox: Factory, forks: Forks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.run(sandbox(preload=False), customers([1]))
     monkeypatch.delenv("SECRET")
     said = desk("verify", "run")
@@ -362,28 +363,22 @@ def test_a_secret_that_is_gone_is_one_clear_line(desk: Desk, sandbox: Factory, m
 
 
 @contextmanager
-def verifying(desk: Desk, *options: object) -> Iterator[subprocess.Popen[bytes]]:
+def verifying(forks: Forks, desk: Desk, *options: object) -> Iterator[Fork]:
     """Run `verify run` in a process of its own that does not outlive the block."""
-    command = [sys.executable, "-m", "batch", "verify", "run", "--concurrency", "2", *map(str, options)]
-    with (desk.folder / "said").open("wb") as said:
-        process = subprocess.Popen(command, cwd=desk.folder, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    with forks.command(desk.folder, ["verify", "run", "--concurrency", "2", *options]) as process:
+        yield process
 
 
 @pytest.mark.parametrize("reads", [1, 12, 24])
 def test_a_verification_that_is_killed_asks_again_only_about_what_it_had_not_written(
-    desk: Desk, sandbox: Factory, reads: int
+    desk: Desk, sandbox: Factory, forks: Forks, reads: int
 ) -> None:
     api = sandbox(preload=False, latency_ms="20-60")
     doubtful_run(desk, api, range(100, 160))
-    with verifying(desk) as process:
+    with verifying(forks, desk) as process:
         wait_until(lambda: api.calls["target_groups"] >= reads, process)
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
     asked, written = api.calls["target_groups"], verdict_count(desk)
     assert written < 30
     assert asked - written <= 2 + 2 * 5  # in flight, and answered in the 100 ms before they are written
@@ -394,13 +389,13 @@ def test_a_verification_that_is_killed_asks_again_only_about_what_it_had_not_wri
     settled_truly(desk, api)
 
 
-def test_a_signal_ends_the_asking_and_the_next_verify_goes_on(desk: Desk, sandbox: Factory) -> None:
+def test_a_signal_ends_the_asking_and_the_next_verify_goes_on(desk: Desk, sandbox: Factory, forks: Forks) -> None:
     api = sandbox(preload=False, latency_ms=50)
     doubtful_run(desk, api, range(100, 160))
-    with verifying(desk) as process:
+    with verifying(forks, desk) as process:
         wait_until(lambda: api.calls["target_groups"] >= 8, process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 7
+        assert process.wait() == 7
     asked = api.calls["target_groups"]
     assert asked == verdict_count(desk) < 30
     assert desk.outcomes()["in_doubt"] == 30 - asked
@@ -409,11 +404,11 @@ def test_a_signal_ends_the_asking_and_the_next_verify_goes_on(desk: Desk, sandbo
     settled_truly(desk, api)
 
 
-def test_a_run_that_is_being_sent_or_verified_is_left_alone(desk: Desk, sandbox: Factory) -> None:
+def test_a_run_that_is_being_sent_or_verified_is_left_alone(desk: Desk, sandbox: Factory, forks: Forks) -> None:
     api = sandbox(preload=False, hang_s=30)
     doubtful_run(desk, api, range(100, 104))
     api.inject(101, ["hang_before"], "read")
-    with verifying(desk) as process:
+    with verifying(forks, desk) as process:
         wait_until(lambda: api.calls["target_groups"] >= 1, process)
         said = desk("verify", "run")
         assert said.code == 8
@@ -475,13 +470,13 @@ def test_a_sample_is_the_same_each_time_and_another_by_another_seed(desk: Desk, 
     assert api.calls["target_groups"] == 80
 
 
-def test_a_sample_that_is_killed_goes_on(desk: Desk, sandbox: Factory) -> None:
+def test_a_sample_that_is_killed_goes_on(desk: Desk, sandbox: Factory, forks: Forks) -> None:
     api = sandbox(preload=False, latency_ms="20-60")
     desk.run(api, with_balance(range(100, 160)), campaign=ONE_CYCLE)
-    with verifying(desk, "--sample", "40") as process:
+    with verifying(forks, desk, "--sample", "40") as process:
         wait_until(lambda: api.calls["target_groups"] >= 15, process)
         process.kill()
-        process.wait(60)
+        process.wait()
     asked, written = api.calls["target_groups"], verdict_count(desk)
     said = desk("verify", "run", "--sample", "40")
     assert "40 of 40 asked about are enrolled" in said.out

@@ -23,6 +23,7 @@ from tests.crash.witness import Key, outcomes
 
 if TYPE_CHECKING:
     from batch.model import Outcome
+    from tests.crash.forks import Fork
 
 __all__ = ["desk"]
 
@@ -77,7 +78,7 @@ def command(desk: Desk, arguments: list[object]) -> Iterator[subprocess.Popen[by
             process.wait()
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes] | Fork) -> bool:
     """Look at a condition until it holds or the process has ended; return whether it held. Gives up in the end."""
     until = time.monotonic() + 60
     while not (held := condition()) and process.poll() is None:

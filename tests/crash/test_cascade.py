@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commands.conftest import customers
-from tests.crash.conftest import command, wait_until
+from tests.crash.conftest import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.commands.conftest import Desk
     from tests.conftest import RunningSandbox
+    from tests.crash.forks import Forks
 
 PEOPLE = [n for n in range(1, 152) if n % 100 != 99]
 CYCLES = [f"PERIOD_G_29463_{n}" for n in range(1, 11)]
@@ -26,7 +27,7 @@ CYCLES = [f"PERIOD_G_29463_{n}" for n in range(1, 11)]
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("cascade", [True, False])
 def test_a_run_that_is_killed_ends_as_what_is_true_and_saves_its_calls(
-    desk: Desk, sandbox: Callable[..., RunningSandbox], seed: int, cascade: bool
+    desk: Desk, sandbox: Callable[..., RunningSandbox], forks: Forks, seed: int, cascade: bool
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - a repeatable course of events
     api = sandbox(cascade=cascade, preload=False, latency_ms="1-10", seed=seed)
@@ -37,10 +38,10 @@ def test_a_run_that_is_killed_ends_as_what_is_true_and_saves_its_calls(
     arguments: list[object] = ["run", desk.upload(customers(PEOPLE)), "-c", config, "--yes", "--run-dir", run]
     for _ in range(3):
         arrivals = len(api.arrivals()) + chance.randint(10, 70)
-        with command(desk, arguments) as process:
+        with forks.command(desk.folder, arguments) as process:
             wait_until(lambda: len(api.arrivals()) >= arrivals, process)  # noqa: B023 - it is asked at once
             process.kill()
-            process.wait(60)
+            process.wait()
         arguments = ["resume", run, "--yes"]
     said = desk(*arguments)
     if "this run is finished" in said.err:

@@ -5,18 +5,15 @@ Found by it when broken: the same as by killing at random, and a chunk that is c
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch.model import Outcome
-from tests.crash.forks import DIED, no_page
+from tests.crash.forks import DIED, Forks, write_less
 from tests.crash.witness import Key, check_the_end, outcomes, witness
 
 if TYPE_CHECKING:
@@ -31,30 +28,21 @@ WITH_VALUE = {102}
 FAULTS = {100: ["ok", "reset_after"], 101: ["error_461"], 102: ["ok", "close_after"]}
 
 
-class Forks:
+class Ends:
     """Runs commands in the desk's folder, each to its end or to one of its writes."""
 
-    def __init__(self, desk: Desk, process: subprocess.Popen[str]) -> None:
+    def __init__(self, desk: Desk, forks: Forks) -> None:
         self._desk = desk
-        self._process = process
+        self._forks = forks
 
     def __call__(self, write: int | None, moment: str, *argv: object) -> int:
         """Run it and return its exit code; DIED when it came to that write."""
-        assert self._process.stdin
-        assert self._process.stdout
-        order = {"argv": [*map(str, argv)], "folder": str(self._desk.folder), "write": write, "moment": moment}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        return self._forks.start(self._desk.folder, argv, is_lean=True, write=write, moment=moment).wait()
 
 
 @pytest.fixture
-def forks(desk: Desk) -> Iterator[Forks]:
-    """A warm process that runs commands."""
-    command = [sys.executable, "-m", "tests.crash.forks"]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Forks(desk, process)
+def ends(desk: Desk, forks: Forks) -> Ends:
+    return Ends(desk, forks)
 
 
 class Course:
@@ -71,7 +59,7 @@ class Course:
         api = self._start(latency_ms="0-5", seed=self._number)
         for customer, struck in (faults or FAULTS).items():
             api.inject(customer, struck)
-        run = self._desk.folder / f"run{self._number}"
+        run = self._desk.folder / str(self._number) / "run"  # each run looks at all that lie beside it
         pacing = {"rate": None, "concurrency": CONCURRENCY}
         retry = {"attempts": 3, "in_doubt": "leave"} if faults else {"attempts": 10}
         config = self._desk.config(api, pacing=pacing, retry=retry | {"base_s": 0.001, "max_s": 0.005})
@@ -80,26 +68,26 @@ class Course:
 
 @pytest.fixture
 def course(desk: Desk, sandbox: Start, monkeypatch: pytest.MonkeyPatch) -> Course:
-    """As many runs as are asked for, without the page, which takes longer than all the rest."""
-    monkeypatch.setattr("batch.report.folder.write_page", no_page)
+    """As many runs as are asked for, their reports without page and workbook."""
+    write_less(monkeypatch.setattr)
     return Course(desk, sandbox)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_wherever_the_program_ends_resume_goes_on_without_a_loss(
-    desk: Desk, forks: Forks, course: Course, moment: str
+    desk: Desk, ends: Ends, course: Course, moment: str
 ) -> None:
     run, api, command = course.begin()
-    assert forks(None, "", *command) in {4, 5}, (desk.folder / "said").read_text()
+    assert ends(None, "", *command) in {4, 5}, (desk.folder / "said").read_text()
     expected = outcomes(run)
     api.close()
     for write in range(1, 1000):
         run, api, command = course.begin()
-        if forks(write, moment, *command) != DIED:
+        if ends(write, moment, *command) != DIED:
             break
         assert len(witness(run).untold) <= CONCURRENCY
         if write % 3 == 0:  # the resume dies as well, here and there
-            forks(write // 2, moment, "resume", run, "--yes")
+            ends(write // 2, moment, "resume", run, "--yes")
             assert len(witness(run).untold) <= CONCURRENCY
         said = desk("resume", run, "--yes")
         if "this run is finished" in said.err:
@@ -121,12 +109,12 @@ def leave_open(course: Course, desk: Desk) -> tuple[Path, RunningSandbox]:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_wherever_a_rerun_ends_resume_goes_on_with_it(desk: Desk, forks: Forks, course: Course, moment: str) -> None:
+def test_wherever_a_rerun_ends_resume_goes_on_with_it(desk: Desk, ends: Ends, course: Course, moment: str) -> None:
     """Fails when what the rerun was told is not kept, or not from the first moment."""
     for write in range(1, 1000):
         run, api = leave_open(course, desk)
         again = run / "again"
-        ended = forks(write, moment, "rerun", run, "--yes", "--run-dir", again)
+        ended = ends(write, moment, "rerun", run, "--yes", "--run-dir", again)
         said = desk("resume", again, "--yes")
         if "this run is finished" in said.err:
             said = desk("report", again)
@@ -143,14 +131,12 @@ def test_wherever_a_rerun_ends_resume_goes_on_with_it(desk: Desk, forks: Forks, 
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_wherever_a_verification_ends_the_next_one_goes_on(
-    desk: Desk, forks: Forks, course: Course, moment: str
-) -> None:
+def test_wherever_a_verification_ends_the_next_one_goes_on(desk: Desk, ends: Ends, course: Course, moment: str) -> None:
     expected: dict[Key, Outcome] = {}
     for write in range(1, 1000):
         run, api = leave_open(course, desk)
         calls = len(api.journal())
-        if forks(write if expected else None, moment, "verify", run) != DIED and expected:
+        if ends(write if expected else None, moment, "verify", run) != DIED and expected:
             break
         assert desk("verify", run).code == 4
         expected = expected or outcomes(run)

@@ -1,4 +1,7 @@
-"""Rates as the server sees them, over real sockets and with the real command: they want the machine for themselves."""
+"""Rates as the server sees them, over real sockets and with the real command.
+
+They want the machine for themselves, but not each of them: all together they keep it busy for a third of the time.
+"""
 
 from __future__ import annotations
 
