@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from batch.capillary.envelope import ApiError, Envelope, clean, is_customer, raw_text, read_envelope
-from batch.capillary.limits import hold_seconds, is_used_up, reset_seconds
+from batch.capillary.limits import hold_seconds, is_used_up, reset_seconds, told_time
 from batch.capillary.registry import CODES, SERVER_FAULT, STATUSES, UNDOCUMENTED, Code
 from batch.model import Action, EnrollmentRequest, NoAnswer, Outcome, Reply, Speaks, Tells, Verdict
 
@@ -100,6 +100,7 @@ def _judge_reply(
 
 def _hold_s(answer: Reply, now_s: float) -> float | None:
     """Return how long the answer asks everybody to wait; without a Retry-After a 429 may tell when its limit resets."""
+    now_s = told_time(answer.headers, now_s)
     asked = hold_seconds(answer.headers.get("retry-after"), now_s)
     return reset_seconds(answer.headers, now_s) if asked is None and answer.status == 429 else asked
 

@@ -25,6 +25,17 @@ _EPOCH_S: Final = 1e9
 """From here on a reset is no number of seconds, but a time since 1970."""
 
 
+def told_time(headers: Mapping[str, str], now_s: float) -> float:
+    """Return when an answer was made, in seconds since 1970, by the server's clock; `now_s`, ours, where it is silent.
+
+    A time in another header is meant by the same clock.
+    """
+    try:
+        return _http_date(headers["date"])
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        return now_s
+
+
 def hold_seconds(retry_after: str | None, now_s: float) -> float | None:
     """Return how many seconds a Retry-After asks to wait: 0 to LONGEST_HOLD_S, None where it cannot be read.
 

@@ -445,6 +445,13 @@ def test_retry_after_is_read_in_every_form_and_capped(text: str | None, hold_s: 
     assert hold_seconds(text, EIGHT_FORTY_NINE) == hold_s
 
 
+@pytest.mark.parametrize("date", ["Sun, 06 Nov 1994 08:49:07 GMT", "", "soon"])
+def test_a_time_in_retry_after_is_by_the_servers_clock_where_that_is_told(date: str) -> None:
+    ahead_s = 3000 if date.startswith("Sun") else 0  # our clock is wrong, and that costs no hour
+    answer = reply(429, date=date, retry_after="Sun, 06 Nov 1994 08:49:37 GMT")
+    assert verdict_on(answer, now_s=EIGHT_FORTY_NINE - ahead_s).hold_s == 30
+
+
 @settings(deadline=None)
 @given(st.text(), st.floats(0, 4e9))
 def test_no_retry_after_raises_or_leaves_its_bounds(text: str, now_s: float) -> None:
@@ -475,7 +482,9 @@ envelopes = st.fixed_dictionaries(
 bodies = st.one_of(
     st.binary(max_size=200), json_values.map(json.dumps).map(str.encode), envelopes.map(json.dumps).map(str.encode)
 )
-headers = st.dictionaries(st.sampled_from(["retry-after", "x-cap-requestid", "content-type"]), st.text(max_size=30))
+headers = st.dictionaries(
+    st.sampled_from(["retry-after", "date", "x-cap-requestid", "content-type"]), st.text(max_size=30)
+)
 near_done = st.builds(  # one step away from proof: random bodies would hardly ever come close
     lambda status, data, errors_, complete: replace(
         reply(status, {"data": data, "errors": errors_, "warnings": None}), complete=complete
