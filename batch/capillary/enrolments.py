@@ -1,4 +1,4 @@
-"""Step 3 of 5: ask the API whether a request in doubt was applied.
+"""Step 3 of 5: ask the API whether a request in doubt was applied, or a customer is enrolled.
 
 Owns one look at `users/{id}/targetGroups` on the worker's own connection, and what is done when its token is refused.
 Does not know when to look: whoever looks pays the rate like for a request. `standing` says what an answer proves.
@@ -7,17 +7,18 @@ Bodies are neither logged nor kept.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
-from batch.capillary.standing import finding, judge_look
-from batch.model import Looked, Outcome
+from batch.capillary.standing import Membership, finding, judge_look, standing
+from batch.model import Looked, NoAnswer, Outcome, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from batch.capillary.client import CapillaryClient
-    from batch.model import EnrollmentRequest, NoAnswer, Reply
+    from batch.model import EnrollmentRequest, Reply
 
 
 class Enrolments:
@@ -62,3 +63,23 @@ class Enrolments:
         found = finding(request, answer, now_s)
         proves = found is not None and (found.settled or found.outcome is not Outcome.IN_DOUBT)
         return Looked(looked, found if proves else None)
+
+    async def look_at(self, worker: int, requests: Sequence[EnrollmentRequest]) -> Seen:
+        """Look once at one customer; say of each of these requests, all of one scope, whether it is enrolled.
+
+        One call, which costs one start. A token that is refused is renewed for the next call.
+
+        Raises: as `send`.
+        """
+        answer = await self._client.read_standing(worker, requests[0])
+        now_s = self._wall_clock()
+        looked = judge_look(requests[0], answer, maybe_applied=False, can_renew=True, now_s=now_s)
+        if looked.renew_token:
+            await self._client.renew_token(worker)
+        if isinstance(answer, NoAnswer) or finding(requests[0], answer, now_s) is None:
+            return Seen(looked)
+        today = dt.datetime.fromtimestamp(now_s, dt.UTC).date()
+        return Seen(looked, tuple(_IS_ENROLLED[standing(each, answer, today).membership] for each in requests))
+
+
+_IS_ENROLLED = {Membership.ENROLLED: True, Membership.NOT_ENROLLED: False, Membership.UNKNOWN: None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from batch.ledger.standing import BACKWARDS
 from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ MOST_WITNESSES = 100
 
 
 def planned(ledger: SqliteLedger) -> list[tuple[Scope, str, int]]:
-    """Return scope, cycle and number of customers of each cycle that is enrolled into, in the order of the plan.
+    """Return scope, cycle and number of customers of each cycle that is enrolled into.
 
     Nothing where the run has fewer than two cycles.
     """
@@ -44,6 +45,17 @@ def planned(ledger: SqliteLedger) -> list[tuple[Scope, str, int]]:
         " GROUP BY scope_no, period_no ORDER BY min(request_no)"
     )
     return [(scopes[scope_no], period, count) for scope_no, period, count in rows]
+
+
+def order(ledger: SqliteLedger) -> list[tuple[Scope, str, str]]:
+    """Return scope, cycle and a later cycle, in the order in which most customers of the plan have the two."""
+    if not _has_cycles(ledger):
+        return []
+    scopes, names = _scopes(ledger), dict(ledger.read("SELECT period_no, name FROM period"))
+    return [
+        (scopes[scope_no], names[earlier], names[later])
+        for scope_no, later, earlier in ledger.read(BACKWARDS.format(only_if="true"))
+    ]
 
 
 def _has_cycles(ledger: SqliteLedger) -> bool:
@@ -100,13 +112,27 @@ def answers(
 
 
 def later_cycle_count(ledger: SqliteLedger) -> int:
-    """Return how many open requests to enroll follow another cycle of the same customer and scope."""
+    """Return how many open requests to enroll follow another cycle of the same customer and scope.
+
+    Without those that ask for a balance: where a cascade had enrolled the customer it could not be set, so it is sent.
+    """
     if not _has_cycles(ledger):
         return 0
     ((count,),) = ledger.read(
-        "SELECT coalesce(sum(cycles - 1), 0) FROM (SELECT count(*) AS cycles FROM request r JOIN scope s USING"
-        " (scope_no) WHERE NOT r.contradicted AND r.period_no > 0 AND s.action = 'enroll'"
+        "SELECT count(*) FROM request r JOIN scope s USING (scope_no) WHERE NOT r.contradicted AND r.period_no > 0"
+        " AND s.action = 'enroll' AND r.initial_balance IS NULL AND typeof(r.customer) = 'integer'"
         " AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no)"
-        " GROUP BY r.customer, r.scope_no)"
+        " AND EXISTS (SELECT 1 FROM request e WHERE e.customer = r.customer AND e.scope_no = r.scope_no"
+        " AND e.request_no < r.request_no AND NOT e.contradicted)"
     )
     return int(count)
+
+
+def has_later_balance(ledger: SqliteLedger) -> bool:
+    """Return whether a request that asks for a balance follows another cycle of the same customer and scope."""
+    sql = (
+        "SELECT 1 FROM request r WHERE NOT r.contradicted AND r.period_no > 0 AND r.initial_balance IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM request e WHERE e.customer = r.customer AND e.scope_no = r.scope_no"
+        " AND e.request_no < r.request_no AND NOT e.contradicted) LIMIT 1"
+    )
+    return bool(ledger.read(sql))

@@ -36,6 +36,7 @@ _COUNTS = {
     " OR EXISTS (SELECT 1 FROM outcome e WHERE e.request_no = o.request_no AND e.attempt > 0"
     " AND e.fence < o.fence)))",
     "calls_saved": "SELECT count(*) FROM outcome WHERE outcome = 'covered_by_cascade' AND attempt = 0",
+    "cascading": "SELECT count(*) FROM cascading",
     "look_ups": "SELECT coalesce(sum(calls), 0) FROM lookup",
 }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batch.errors import LedgerFailed
 from batch.ledger.looking import connect_to_read
 from batch.ledger.schema import SCHEMA_VERSION
-from batch.ledger.standing import BY_EARLIER_CYCLE, CASCADING
+from batch.ledger.standing import BY_EARLIER_CYCLE, CASCADING, ORDERED
 from batch.model import Action, EarlierRequest
 
 if TYPE_CHECKING:
@@ -94,11 +94,14 @@ class EarlierLedgers:
         self.is_complete = True
         """Whether every ledger that may know something could be asked, so far."""
 
-    def expect(self, count: int) -> None:
-        """Open as many ledgers, the newest, as `count` look-ups in each can be afforded."""
-        if not count:
-            return
-        affordable = min(LEDGERS, max(1, LOOK_UPS // count))
+    def expect(self, count: int, perhaps: int = 0) -> bool:
+        """Open as many ledgers, the newest, as `count` look-ups in each can be afforded.
+
+        Return whether `perhaps` more can be afforded in each of them; where nothing else is looked up, in the newest.
+        """
+        if not count + perhaps:
+            return False
+        affordable = min(LEDGERS, max(1, LOOK_UPS // (count or perhaps)))
         found = []
         for path in self._paths:
             try:
@@ -112,6 +115,7 @@ class EarlierLedgers:
                 self._open.append((run_id, connection))
             else:
                 connection.close()
+        return (count + perhaps) * len(self._open) <= LOOK_UPS
 
     def find(self, rows: Sequence[ReportRow]) -> list[EarlierRequest | None]:
         """Return, for each row, the newest run before its answer that enrolled the customer or left it in doubt."""
@@ -168,6 +172,7 @@ def _opened(path: Path, base_url: str, before: int | None) -> list[tuple[int, st
             return []
         if version != SCHEMA_VERSION:
             raise ValueError(f"{path}: layout {version}")
+        connection.executescript(f"PRAGMA query_only = OFF; {ORDERED} PRAGMA query_only = ON;")
         is_wanted = True
         return [(created_at, run_id, connection)]
     finally:

@@ -128,6 +128,8 @@ class Tallies:
     """Attempts that are not recorded although later ones of their requests are."""
     nameless: int = 0
     """Requests whose cycle or target is not recorded."""
+    cascading: int = 0
+    """Targets of which a cascade was found and not taken back."""
 
 
 @dataclass(frozen=True, slots=True)

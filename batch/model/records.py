@@ -151,6 +151,18 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at the API showed of some requests of one customer and scope.
+
+    `answer` is about the look itself, as in Looked. `enrolled` says of each request whether its customer is enrolled
+    where it points at, None where the API does not say; empty where it gave no answer to the question.
+    """
+
+    answer: Verdict
+    enrolled: tuple[bool | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A claimed chunk; `fence` is the number that this claim raised it to."""
 
@@ -173,6 +185,8 @@ class OpenRequest:
     """An earlier attempt of ours may have been applied."""
     look: int = 0
     """Not 0: the next call does not send, it asks the API what became of the request, for the n-th time."""
+    asks_about: tuple[EnrollmentRequest, ...] = ()
+    """Not empty: the look is at these requests of its customer, which were left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from batch.model import State
+from batch.model import Outcome, State
 from batch.report.annotated import write_annotated
 from batch.report.chat import summary_markdown
 from batch.report.files import OutcomeFiles, csv_file, summary_text, write_text
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         Event,
         InputFacts,
         Note,
-        Outcome,
         RejectedRow,
         ReportRow,
         RunFacts,
@@ -132,7 +131,8 @@ def write_report(
     table = OutcomeTable(inputs, advice_in(reconcile(run, inputs, tallies), advice))
     rejected = RejectedTable(inputs)
     ends, problems = EndKinds(files, mask), ProblemKinds({file.input_no: file for file in inputs}, files, mask)
-    provenances = Provenances(reader, earlier, sum(tallies.outcomes[outcome] for outcome in ALREADY))
+    already_count = sum(tallies.outcomes[outcome] for outcome in ALREADY)
+    provenances = Provenances(reader, earlier, already_count, tallies.outcomes[Outcome.COVERED_BY_CASCADE])
     path = folder / "reconciliation.xlsx"
     with reconciliation_book(path, run.created_at, table.columns, rejected.columns, mask) as workbook:
         lines = _write_outcomes(folder, reader, table, workbook, ends, provenances)

@@ -29,7 +29,7 @@ class Provenance(StrEnum):
     OWN_ATTEMPT = "own_attempt"
     """An attempt of ours that got no answer, in this run or in the one that is named."""
     CASCADE = "cascade"
-    """This run, by enrolling the customer into an earlier cycle."""
+    """This run, by enrolling the customer into an earlier cycle, as far as its own ledger and those looked at tell."""
     BEFORE_US_OR_CASCADE = "before_us_or_cascade"
     """Somebody else, or this run, which enrolled the customer into an earlier cycle; no ledger of ours tells which."""
     UNKNOWN = "unknown"
@@ -57,8 +57,11 @@ class EarlierRuns(Protocol):
     is_complete: bool
     """Whether every earlier run could be looked at so far; known after `expect`."""
 
-    def expect(self, count: int) -> None:
-        """Hear how many requests will be looked up, so that the work can be bounded."""
+    def expect(self, count: int, perhaps: int = 0) -> bool:
+        """Hear how many requests will be looked up, so that the work can be bounded.
+
+        Return whether so many more, `perhaps`, can be looked up without leaving out a ledger for them.
+        """
         ...
 
     def find(self, rows: Sequence[ReportRow]) -> Sequence[EarlierRequest | None]:
@@ -94,17 +97,23 @@ class OwnRun(Protocol):
 class Provenances:
     """Finds the provenance of rows, batch by batch, and counts it."""
 
-    def __init__(self, own: OwnRun, earlier: EarlierRuns | None, already_count: int) -> None:
-        """`already_count`: how many requests of the run were enrolled already. Without `earlier` none is looked up."""
+    def __init__(self, own: OwnRun, earlier: EarlierRuns | None, already_count: int, covered_count: int = 0) -> None:
+        """`already_count`: how many requests of the run were enrolled already. Without `earlier` none is looked up.
+
+        `covered_count`: how many are covered by an earlier cycle; an earlier run may have enrolled them all the same.
+        """
         self._own = own
         self._earlier = earlier
         self.counts = ProvenanceCounts()
+        self._asks_covered = False
         if earlier is not None:
-            earlier.expect(already_count + own.count_reasons(OWN_REASONS))
+            self._asks_covered = earlier.expect(already_count + own.count_reasons(OWN_REASONS), covered_count)
 
     def of(self, rows: Sequence[ReportRow]) -> list[tuple[Provenance | None, str | None]]:
         """Return, for each row, who enrolled the customer and the id of the earlier run; None where nobody asks."""
         asked = [row for row in rows if _is_asked(row)]
+        if self._asks_covered:
+            asked += [row for row in rows if row.outcome is Outcome.COVERED_BY_CASCADE]
         found: dict[int, EarlierRequest | None] = {}
         if asked and self._earlier is not None:
             found = dict(zip((row.request_no for row in asked), self._earlier.find(asked), strict=True))
@@ -115,7 +124,9 @@ class Provenances:
         self, row: ReportRow, earlier: EarlierRequest | None, may_be_cascade: bool
     ) -> tuple[Provenance | None, str | None]:
         kind = self._kind(row, earlier, may_be_cascade)
-        is_evidence = earlier and (kind is Provenance.EARLIER_RUN or earlier.is_in_doubt)
+        is_evidence = kind is Provenance.EARLIER_RUN or (
+            kind is not Provenance.CASCADE and earlier and earlier.is_in_doubt
+        )
         run_id = earlier.run_id if earlier and is_evidence else None
         if kind is not None:
             self.counts.by_kind[kind] += 1
@@ -125,7 +136,7 @@ class Provenances:
 
     def _kind(self, row: ReportRow, earlier: EarlierRequest | None, may_be_cascade: bool) -> Provenance | None:
         if row.outcome is Outcome.COVERED_BY_CASCADE:
-            return Provenance.CASCADE
+            return Provenance.EARLIER_RUN if earlier and not earlier.is_in_doubt else Provenance.CASCADE
         if not _is_asked(row):
             return None
         if row.reason in OWN_REASONS or (earlier and earlier.is_in_doubt):

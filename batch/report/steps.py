@@ -36,7 +36,7 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
     if accounts.run.state is not State.FINISHED:
         if accounts.run.stop_reason == StopReason.INPUT and accounts.tallies.unique:
             return _whole_steps(accounts)
-        return (*_resume_steps(accounts, folder), *_cascade_steps(accounts), *_row_steps(accounts, folder))
+        return (*_resume_steps(accounts, folder), *_cascade_steps(accounts, folder), *_row_steps(accounts, folder))
     steps = []
     if accounts.was_processed_before:
         by = f", most of them by the run {accounts.earlier_run}" if accounts.earlier_run else ""
@@ -50,7 +50,7 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
                 _run_command("invalid_user.csv", accounts, folder),
             )
         )
-    steps += [*_open_steps(accounts, folder), *_look_steps(accounts), *_cascade_steps(accounts)]
+    steps += [*_open_steps(accounts, folder), *_look_steps(accounts), *_cascade_steps(accounts, folder)]
     return (*steps, *_row_steps(accounts, folder))
 
 
@@ -128,19 +128,38 @@ def _look_steps(accounts: Accounts) -> list[Step]:
     return [Step(f"For {_counted_as(looks, accounts)}, do what the column advice in failed.csv says.")]
 
 
-def _cascade_steps(accounts: Accounts) -> list[Step]:
+def _cascade_steps(accounts: Accounts, folder: Path) -> list[Step]:
     """Say what was saved, and what could be, where enrolling into a cycle was found to enroll into the later ones."""
     saved = accounts.tallies.calls_saved
     needless = accounts.tallies.outcomes[Outcome.COVERED_BY_CASCADE] - saved
     if not (saved or needless):
         return []
+    if not accounts.tallies.cascading:
+        unsent = f"{counted(saved, 'request')} had been settled unsent because of it; send them"
+        text = f"That a cycle enrolls into the later ones was found, and then taken back, but {unsent}:"
+        return [Step(text, f"enroll-batch rerun {shlex.quote(str(folder))} --only {Outcome.COVERED_BY_CASCADE}")]
     calls = counted(needless, "call")
     if not saved:
-        what = f"{calls} needless; campaign.expand: first saves them, and on_cascade: skip most of them"
+        first = "campaign.expand: first saves them, and " if _first_is_enough(accounts) else ""
+        what = f"{calls} needless; {first}campaign.on_cascade: skip saves most of them"
     else:
         asked = f", {calls} made to find that out and as a sample" if needless else ""
         what = f"{counted(saved, 'call')} saved{asked}"
-    return [Step(f"Enrolling into a cycle enrolls into the later ones here: {what}.")]
+    cycles = {each.period for each in accounts.tallies.subtotals if each.period is not None}
+    found = "Enrolling into a cycle enrolls into the later ones here"
+    if len(cycles) == 2:
+        found = "It looks as if enrolling into the one cycle enrolls into the other here"
+    return [Step(f"{found}: {what}.")]
+
+
+def _first_is_enough(accounts: Accounts) -> bool:
+    """Whether the config names the cycles, and its first one alone would have enrolled everybody, balances and all."""
+    accepted = {each.period for each in accounts.tallies.subtotals if each.outcome is Outcome.ENROLLED and each.count}
+    return (
+        "period_name" not in accounts.columns
+        and not accounts.tallies.outcomes[Outcome.VALUE_NOT_APPLIED]
+        and len(accepted) == 1
+    )
 
 
 def _row_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:

@@ -53,6 +53,7 @@ class CapillarySender:
         self.send = client.send
         self.renew_token = client.renew_token
         self.verify = Enrolments(client).verify
+        self.look_at = Enrolments(client).look_at
 
     def judge(
         self,
@@ -227,16 +228,22 @@ async def _send(
 
 
 def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None, int | None]:
-    """Return the customers of the sample that goes first, and its last chunk; None when there is none to send."""
+    """Return the customers of the sample that goes first, and its last chunk; None when there is none to send.
+
+    A sample of everybody is none: nobody is left who waits for a word.
+    """
     wanted = run.overrides.canary_of(run.settings)
     if not wanted or run.ledger.read("SELECT 1 FROM event WHERE kind = ?", CANARY_DONE):
         return None, None
-    return ledger.canary(wanted)
+    customers, last_chunk = ledger.canary(wanted)
+    ((everybody,),) = run.ledger.read("SELECT count(*) FROM lane")
+    return (customers, last_chunk) if len(customers) < everybody else (None, None)
 
 
 def _guards(run: OpenRun, ledger: SendingLedger, concurrency: int) -> Guards:
     settings = run.settings
-    cascades = Cascades(OnCascade(settings.campaign.on_cascade), cascade.planned(run.ledger))
+    planned, order = cascade.planned(run.ledger), cascade.order(run.ledger)
+    cascades = Cascades(OnCascade(settings.campaign.on_cascade), planned, order)
     refuting = cascade.accepted_twice(run.ledger)
     cascades.heed(refuting or ())
     cascades.recall(cascade.answers(run.ledger, lambda: refuting is not None and cascades.is_decided))

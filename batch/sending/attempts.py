@@ -20,20 +20,29 @@ if TYPE_CHECKING:
 
     from batch.model import OpenRequest, Verdict
     from batch.sending.conclusions import Conclusions
+    from batch.sending.needless import Needless
     from batch.sending.protocols import Judge, Sender
 
 
 class Attempts:
     """The attempts of one invocation, each on a worker's own connection."""
 
-    def __init__(self, sender: Sender, judge: Judge, conclusions: Conclusions, stop: Callable[[Stop], None]) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        judge: Judge,
+        conclusions: Conclusions,
+        needless: Needless,
+        stop: Callable[[Stop], None],
+    ) -> None:
         self._sender = sender
         self._judge = judge
         self._conclusions = conclusions
+        self._needless = needless
         self._stop = stop
         self._renewed: set[int] = set()
         self.count = 0
-        """How many were begun; looks at requests in doubt are none."""
+        """How many were begun; looks at the API are none."""
 
     async def make(self, worker: int, item: OpenRequest) -> None:
         """Send a request, or ask what became of it, and draw the conclusion. Raises nothing."""
@@ -56,10 +65,13 @@ class Attempts:
             self._conclusions.lose(item, started_at, _own_fault(fault).text)
 
     async def _look(self, worker: int, item: OpenRequest) -> None:
-        """Ask what became of a request in doubt. Whatever goes wrong here leaves it in doubt, for a resume."""
+        """Ask what became of a request in doubt, or left out. Whatever goes wrong here leaves it so, for a resume."""
         started = now_ns()
         try:
-            self._conclusions.conclude_look(item, await self._sender.verify(worker, item.request), started=started)
+            if item.asks_about:
+                self._needless.conclude(item, await self._sender.look_at(worker, item.asks_about), started=started)
+            else:
+                self._conclusions.conclude_look(item, await self._sender.verify(worker, item.request), started=started)
         except asyncio.CancelledError:
             self._conclusions.leave_look(item)
         except AccessRefused as refusal:

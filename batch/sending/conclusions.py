@@ -36,6 +36,7 @@ from batch.sending.throttle import Speed, Throttle
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from batch.model import Seen
     from batch.sending.guards import Reachability, RunRefusals, Thresholds
     from batch.sending.lanes import Lanes
     from batch.sending.retry import RetryRules
@@ -123,17 +124,27 @@ class Conclusions:
         A look that the API asked to come back later, or that met an outage, does not count.
         """
         now, found = now_ns(), looked.found
-        answer = self.throttle.observe(
-            looked.answer, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now
-        )
-        counts = answer.counts or answer.renew_token  # else a token that is always refused would be renewed for ever
-        if found is None and item.look + counts <= LOOKS:
-            self._lanes.retry(replace(item, look=item.look + counts), self._not_before(answer, item.look, now))
-        elif found is not None and not found.settled and item.attempts_counted < self._retry.attempts:
+        if self._looks_again(item, looked.answer, is_answered=found is not None, started=started):
+            return
+        if found is not None and not found.settled and item.attempts_counted < self._retry.attempts:
             self._lanes.retry(replace(item, look=0), now)  # known not to be applied: it may be sent again
         else:
             self._lanes.advance(item)
             self._end_unsent(item, found or Verdict(Outcome.IN_DOUBT, settled=True, reason="cannot_be_asked"))
+
+    def looks_again(self, item: OpenRequest, seen: Seen, *, started: int) -> bool:
+        """Take what came of a look at what was left out; return whether it is put off, because that told nothing."""
+        is_answered = bool(seen.enrolled) or seen.answer.settled
+        return self._looks_again(item, seen.answer, is_answered=is_answered, started=started)
+
+    def _looks_again(self, item: OpenRequest, answer: Verdict, *, is_answered: bool, started: int) -> bool:
+        now = now_ns()
+        answer = self.throttle.observe(answer, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now)
+        counts = answer.counts or answer.renew_token  # else a token that is always refused would be renewed for ever
+        if is_answered or item.look + counts > LOOKS:
+            return False
+        self._lanes.retry(replace(item, look=item.look + counts), self._not_before(answer, item.look, now))
+        return True
 
     def leave_look(self, item: OpenRequest) -> None:
         """Leave a request in doubt, open for a resume: the look at it came to nothing."""

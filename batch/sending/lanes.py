@@ -13,7 +13,7 @@ from itertools import count, groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from batch.model import Chunk, OpenRequest
 
@@ -24,6 +24,11 @@ class Lane:
 
     open: deque[OpenRequest]
     left: list[OpenRequest] = field(default_factory=list)
+
+
+def _take_up(lane: Lane, chosen: Container[int]) -> None:
+    lane.open.extend(item for item in lane.left if item.request_no in chosen)
+    lane.left = [item for item in lane.left if item.request_no not in chosen]
 
 
 class Lanes:
@@ -116,15 +121,40 @@ class Lanes:
             self._ready.appendleft(lane)
         self._left = []
 
-    def take_left(self, is_needless: Callable[[OpenRequest], bool]) -> list[OpenRequest]:
-        """Take what lanes went on without and is needless, in order; the rest becomes ready as by `release_left`."""
-        needless = [item for lane in self._left for item in lane.left if is_needless(item)]
-        taken = {item.request_no for item in needless}
-        for lane in self._left:
-            lane.left = [item for item in lane.left if item.request_no not in taken]
-        self._left = [lane for lane in self._left if lane.left]
-        self.release_left()
-        return needless
+    @property
+    def left(self) -> Iterator[OpenRequest]:
+        """What lanes went on without, where nothing else of the customer is open."""
+        return (item for lane in self._left for item in lane.left)
+
+    def ask_about_left(self, questions: Mapping[int, OpenRequest]) -> None:
+        """Make lanes ready to ask about what they went on without; each question by the number of its first request."""
+        lanes, self._left = self._left, []
+        for lane in lanes:
+            lane.open.extend(questions[item.request_no] for item in lane.left if item.request_no in questions)
+            (self._ready if lane.open else self._left).append(lane)
+
+    def take_up_left(self, chosen: Container[int]) -> None:
+        """Make these of the requests that lanes went on without ready."""
+        lanes, self._left = self._left, []
+        for lane in lanes:
+            _take_up(lane, chosen)
+            (self._ready if lane.open else self._left).append(lane)
+
+    def left_of(self, question: OpenRequest) -> list[OpenRequest]:
+        """Return what the lane of a question that was taken went on without."""
+        return self._in_flight[question.request_no].left
+
+    def answered(self, question: OpenRequest, chosen: Container[int] = ()) -> None:
+        """Let the lane go on after its question, first with these of the requests that it went on without."""
+        lane = self._in_flight.pop(question.request_no)
+        lane.open.popleft()
+        _take_up(lane, chosen)
+        self._go_on(lane)
+
+    def take_left(self) -> list[OpenRequest]:
+        """Take what lanes went on without."""
+        left, self._left = list(self.left), []
+        return left
 
     def retry(self, item: OpenRequest, not_before: int) -> None:
         """Try the request again later; `item` carries what its attempts left behind."""

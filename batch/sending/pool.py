@@ -19,6 +19,7 @@ from batch.sending.guards import Stop
 from batch.sending.lanes import Lanes
 from batch.sending.needless import Needless
 from batch.sending.selection import Selection
+from batch.sending.turns import Turns
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -71,7 +72,8 @@ class Pool:
         self._lanes = Lanes()
         self._conclusions = Conclusions(self._lanes, speed, retry, guards, random=random, stop=self.stop)
         self._needless = Needless(self._lanes, guards.cascades, self._conclusions)
-        self._attempts = Attempts(sender, judge, self._conclusions, self.stop)
+        self._turns = Turns(self._lanes, guards.quarantines, self._conclusions, self._needless, self._selection)
+        self._attempts = Attempts(sender, judge, self._conclusions, self._needless, self.stop)
         self._timetable = timetable
         self._closed_until = 0
         self._all_claimed = False
@@ -166,7 +168,7 @@ class Pool:
             self._needless.hear()
             if not self._lanes.ready_count:
                 if self._lanes.is_empty:
-                    if self._selection.is_used_up or not self._needless.finish():
+                    if self._selection.leaves_out or not self._needless.finish():
                         return
                     continue
                 retry_at = self._lanes.next_retry_at()
@@ -210,17 +212,8 @@ class Pool:
             places = min(places, 1 + horizon_ns // (self._pacer.interval_ns * self._pacer.sharer_count))
         batch: list[OpenRequest] = []
         while len(batch) < places and self._lanes.ready_count:
-            item = self._lanes.take()
-            if closed := self._guards.quarantines.closed_for(item.request):
-                self._conclusions.leave_out(item, closed)
-            elif self._conclusions.is_to_be_left(item):
-                self._conclusions.leave_in_doubt(item)
-            elif self._needless.stands_back(item):
-                continue
-            elif self._selection.takes(item):
+            if item := self._turns.next():
                 batch.append(item)
-            else:
-                self._lanes.give_back(item)
         return batch
 
     async def _launch(self, batch: Sequence[OpenRequest]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from batch.model import Chunk, EnrollmentRequest, Entries, Looked, NoAnswer, OpenRequest, Reply, Verdict
+    from collections.abc import Sequence
+
+    from batch.model import Chunk, EnrollmentRequest, Entries, Looked, NoAnswer, OpenRequest, Reply, Seen, Verdict
 
 
 class Sender(Protocol):
@@ -19,6 +21,9 @@ class Sender(Protocol):
 
     async def verify(self, worker: int, request: EnrollmentRequest) -> Looked:
         """Ask the API what became of a request in doubt."""
+
+    async def look_at(self, worker: int, requests: Sequence[EnrollmentRequest]) -> Seen:
+        """Ask the API by one call where a customer is enrolled: requests of one customer and scope."""
 
     async def renew_token(self, worker: int) -> bool:
         """Renew the refused token that `worker` sent with; False when there is none to renew."""

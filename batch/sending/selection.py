@@ -38,6 +38,11 @@ class Selection:
         return True
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether requests are left to a resume, so that not all answers will be in."""
+        return self._canary is not None or self.is_used_up
+
+    @property
     def stop(self) -> Stop | None:
         """Why the run stops when nothing more may be sent; None when nothing was left out for the limit."""
         return Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent") if self.is_used_up else None

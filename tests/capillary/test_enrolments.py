@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from batch.capillary.client import Address, CapillaryClient
 from batch.capillary.enrolments import Enrolments
 from batch.capillary.standing import Found
 from batch.errors import AccessRefused, ConfigError
-from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope, Tells, Verdict
+from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope, Seen, Tells, Verdict
 from tests.capillary import faults
 
 if TYPE_CHECKING:
@@ -60,6 +60,17 @@ def verify(
         return (await enrolments.verify(0, request)).found
 
     return run(api.url, work, credentials)
+
+
+def seen(api: RunningSandbox, *requests: EnrollmentRequest, before: Sequence[EnrollmentRequest] = ()) -> Seen:
+    """Send what came before, then look at the requests by one call."""
+
+    async def work(client: CapillaryClient, enrolments: Enrolments) -> Seen:
+        for each in before:
+            assert isinstance(await client.send(0, each), Reply)
+        return await enrolments.look_at(0, requests)
+
+    return run(api.url, work)
 
 
 async def found_by(looks: Enrolments) -> Verdict | None:
@@ -279,3 +290,39 @@ def test_nothing_of_the_customer_is_in_what_is_found(sandbox: Factory) -> None:
     person = json.loads(raw.body)["data"]["customer"]
     assert len(person) == 4
     assert not any(value in found for value in person.values())
+
+
+# What was left out -----------------------------------------------------------------------------------------------
+
+
+def cycles(scope: Scope, *numbers: int) -> list[EnrollmentRequest]:
+    return [EnrollmentRequest(scope, 1, f"PERIOD_G_29463_{n}") for n in numbers]
+
+
+def test_one_look_tells_of_all_cycles_of_a_customer_who_is_in_them(sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    found = seen(api, *cycles(MILESTONE, 2, 3, 4), before=cycles(MILESTONE, 1, 2, 4))
+    assert found.enrolled == (True, False, True)
+    assert found.answer.settled
+    assert api.calls["target_groups"] == 1
+
+
+def test_what_is_not_listed_is_not_known(sandbox: Factory) -> None:
+    found = seen(sandbox(preload=False, virtual_rows=False), *cycles(MILESTONE, 2, 3), before=cycles(MILESTONE, 1, 2))
+    assert found.enrolled == (True, None)
+
+
+def test_in_a_connected_organisation_who_is_missing_is_not_known(sandbox: Factory) -> None:
+    other = replace(MILESTONE, org_id=50672)
+    assert seen(sandbox(preload=False), *cycles(other, 2, 3), before=cycles(other, 1, 2)).enrolled == (True, None)
+
+
+@pytest.mark.parametrize("fault", ["error_500", "error_429", "close_before"])
+def test_a_look_at_what_was_left_out_that_fails_tells_nothing_and_may_be_made_again(
+    sandbox: Factory, fault: str
+) -> None:
+    api = sandbox(preload=False)
+    api.inject(1, [fault], struck="read")
+    found = seen(api, *cycles(MILESTONE, 2))
+    assert found.enrolled == ()
+    assert not found.answer.settled

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.sending.evidence import on_circle
 from tests.commands.conftest import customers
 from tests.crash.conftest import wait_until
 
@@ -56,3 +57,34 @@ def test_a_run_that_is_killed_ends_as_what_is_true_and_saves_its_calls(
         assert api.calls["enroll"] <= 150 + 18 + 3 + 20 + 3 * 8 * 10
     else:
         assert desk.outcomes() == {"enrolled": 450}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_run_that_is_killed_while_it_asks_about_what_it_left_out_settles_nothing_unsent(
+    desk: Desk, sandbox: Callable[..., RunningSandbox], forks: Forks, seed: int
+) -> None:
+    """Somebody else enrolled into the later cycles, but a few whom no sample meets: only the questions find them."""
+    chance = random.Random(seed)  # noqa: S311 - a repeatable course of events
+    api = sandbox(preload=False, latency_ms="5-20", seed=seed)
+    missing = [n for place, n in enumerate(PEOPLE) if place > 20 and on_circle(3 * place + 3) > 2**64 // 10][::8]
+    rows = "".join(f"{n},{CYCLES[1]}\n" + (f"{n},{CYCLES[2]}\n" if n not in missing else "") for n in PEOPLE)
+    others = desk.upload("customer_id,period_name\n" + rows, "others.csv")
+    fast = {"rate": None, "concurrency": 16}
+    assert desk("run", others, "-c", desk.config(api, pacing=fast), "--yes", "--run-dir", desk.folder / "o").code == 0
+    config = desk.config(api, campaign={"cycles": CYCLES[:3], "on_cascade": "skip"}, pacing=fast | {"concurrency": 2})
+    run = desk.folder / "run"
+    arguments: list[object] = ["run", desk.upload(customers(PEOPLE)), "-c", config, "--yes", "--run-dir", run]
+    for _ in range(2):
+        looks = api.calls["target_groups"] + chance.randint(1, 4)
+        with forks.command(desk.folder, arguments) as process:
+            assert wait_until(lambda: api.calls["target_groups"] >= looks, process)  # noqa: B023
+            process.kill()
+            process.wait()
+        arguments = ["resume", run, "--yes"]
+    said = desk(*arguments)
+    if "this run is finished" in said.err:
+        said = desk("report", run)
+    assert said.code == 0
+    assert api.enrolled() == {(n, cycle) for n in PEOPLE for cycle in CYCLES[:3]}
+    assert desk.summary()["calls_saved"] == 0
+    assert api.overlaps == 0

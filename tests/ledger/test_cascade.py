@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.ledger.cascade import accepted_twice, answers, later_cycle_count, planned
+from batch.ledger.cascade import accepted_twice, answers, has_later_balance, later_cycle_count, order, planned
 from batch.ledger.planning import CHUNK_REQUESTS
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sending import SendingLedger
@@ -117,7 +117,14 @@ def test_answers_are_remembered_in_the_order_of_each_lane(tmp_path: Path) -> Non
         (1, False, 1, "c1", Outcome.ENROLLED, None, 2),
         (1, False, 1, "c2", Outcome.ALREADY_ENROLLED, 310119, 1),
     ]
-    assert later_cycle_count(made) == 1
+
+
+def test_only_later_cycles_without_a_balance_could_be_saved(tmp_path: Path) -> None:
+    made = planned_ledger(tmp_path, [[enroll(1, "c1"), enroll(1, "c2"), enroll(1, "c3")], [enroll(2, "c1", 5)]])
+    assert (later_cycle_count(made), has_later_balance(made)) == (2, False)
+    for number, one in enumerate(("c1", "c2"), start=1):
+        made = planned_ledger(tmp_path / str(number), [[enroll(1, one, 5 - number), enroll(1, "c3", 0)]])
+        assert (later_cycle_count(made), has_later_balance(made)) == (0, True)
 
 
 def test_a_run_of_one_cycle_has_nothing_to_remember(tmp_path: Path) -> None:
@@ -128,6 +135,31 @@ def test_a_run_of_one_cycle_has_nothing_to_remember(tmp_path: Path) -> None:
 def test_the_plan_names_its_cycles_in_order_with_their_customers(tmp_path: Path) -> None:
     made = planned_ledger(tmp_path, [[enroll(1, "c2"), enroll(1, "c1")], [enroll(2, "c1")]])
     assert planned(made) == [(SCOPE, "c2", 1), (SCOPE, "c1", 2)]
+
+
+def test_the_order_of_two_cycles_is_that_of_most_customers(tmp_path: Path) -> None:
+    """Fails when the first customer, or each cycle's mean place, decides: one who has c3 alone says nothing."""
+    rows = [[enroll(1, "c3"), enroll(1, "c2"), enroll(1, "c1")]]
+    rows += [[enroll(n, "c1"), enroll(n, "c2"), enroll(n, "c3")] for n in range(2, 12)]
+    rows += [[enroll(n, "c3")] for n in range(12, 80)]
+    rows += [[enroll(80, "c4"), enroll(80, "c5")], [enroll(81, "c5"), enroll(81, "c4")]]
+    made = planned_ledger(tmp_path, rows)
+    assert set(order(made)) == {(SCOPE, "c1", "c2"), (SCOPE, "c1", "c3"), (SCOPE, "c2", "c3")}
+
+
+def test_an_earlier_cycle_is_never_covered_by_a_later_one(tmp_path: Path) -> None:
+    rows = [[enroll(n, "c1"), enroll(n, "c2")] for n in range(1, 6)] + [[enroll(9, "c2"), enroll(9, "c1")]]
+    made = planned_ledger(tmp_path, rows)
+    sender = SendingLedger(made, "me")
+    chunk = sender.claim_chunk()
+    assert chunk is not None
+    accepted, already = Verdict(Outcome.ENROLLED, settled=True), Verdict(Outcome.ALREADY_ENROLLED, settled=True)
+    results = [Result(no, chunk.fence, 1, accepted if no % 2 else already, True, 1, no) for no in range(1, 13)]
+    sender.write(Entries(results=results, events=[Event(30, "cascade", FOUND)]), 30)
+    with LedgerReader(made.path) as reader:
+        assert [row.outcome for row in reader.report_rows()][1::2] == [Outcome.COVERED_BY_CASCADE] * 5 + [
+            Outcome.ALREADY_ENROLLED
+        ]
 
 
 def two_done_chunks(tmp_path: Path) -> SqliteLedger:

@@ -29,10 +29,13 @@ class Ledgers:
     has: EarlierRequest | None
     is_complete: bool = True
     expected: int | None = None
+    perhaps: int = 0
+    affords: bool = False
     asked: list[int] = field(default_factory=list)
 
-    def expect(self, count: int) -> None:
-        self.expected = count
+    def expect(self, count: int, perhaps: int = 0) -> bool:
+        self.expected, self.perhaps = count, perhaps
+        return self.affords
 
     def find(self, rows: Sequence[ReportRow]) -> list[EarlierRequest | None]:
         if not self.expected:  # nothing was to be looked up, so no ledger is open
@@ -71,7 +74,9 @@ def row(outcome: Outcome, reason: str = "") -> ReportRow:
         (Outcome.ENROLLED, "confirmed_by_retry", IN_DOUBT, (Provenance.OWN_ATTEMPT, "april")),
         (Outcome.ENROLLED, "confirmed_by_retry", APRIL, (Provenance.OWN_ATTEMPT, None)),
         (Outcome.IN_DOUBT, "enrolled_value_unknown", None, (Provenance.OWN_ATTEMPT, None)),
-        (Outcome.COVERED_BY_CASCADE, "", APRIL, (Provenance.CASCADE, None)),
+        (Outcome.COVERED_BY_CASCADE, "", None, (Provenance.CASCADE, None)),
+        (Outcome.COVERED_BY_CASCADE, "", IN_DOUBT, (Provenance.CASCADE, None)),
+        (Outcome.COVERED_BY_CASCADE, "", APRIL, (Provenance.EARLIER_RUN, "april")),
         (Outcome.ENROLLED, "", APRIL, (None, None)),
         (Outcome.IN_DOUBT, "no answer within 30 s", APRIL, (None, None)),
         (Outcome.INVALID_USER, "", APRIL, (None, None)),
@@ -80,7 +85,7 @@ def row(outcome: Outcome, reason: str = "") -> ReportRow:
 def test_the_provenance_is_what_the_ledgers_prove(
     outcome: Outcome, reason: str, has: EarlierRequest | None, expected: tuple[Provenance | None, str | None]
 ) -> None:
-    found = Provenances(OwnLedger(), Ledgers(has), 1)
+    found = Provenances(OwnLedger(), Ledgers(has, affords=True), 1)
     assert found.of([row(outcome, reason)]) == [expected]
     assert found.counts.by_kind == ({expected[0]: 1} if expected[0] else {})
 
@@ -97,6 +102,14 @@ def test_only_those_who_were_enrolled_already_are_looked_up() -> None:
     Provenances(OwnLedger(2), ledgers, 7).of(rows)
     assert ledgers.expected == 9
     assert ledgers.asked == [3, 5]
+
+
+def test_who_is_covered_is_looked_up_only_where_that_costs_no_ledger() -> None:
+    for affords in (False, True):
+        ledgers = Ledgers(APRIL, affords=affords)
+        found = Provenances(OwnLedger(), ledgers, 1, 9).of([row(Outcome.COVERED_BY_CASCADE)])
+        assert (ledgers.expected, ledgers.perhaps) == (1, 9)
+        assert found == [(Provenance.EARLIER_RUN, "april") if affords else (Provenance.CASCADE, None)]
 
 
 def test_a_lost_answer_alone_is_enough_to_look_into_earlier_runs() -> None:

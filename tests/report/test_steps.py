@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.model import Outcome, State, StopReason
+from batch.model import Outcome, State, StopReason, Subtotal
 from batch.report.steps import next_steps
-from tests.report.test_reconcile import tallies_of
+from tests.report.test_reconcile import MILESTONE, tallies_of
 from tests.report.test_words import ALL_DONE, FOLDER, MIXED, accounts_of
 
 if TYPE_CHECKING:
@@ -96,3 +97,58 @@ def test_a_file_that_was_processed_before_names_the_run_that_did() -> None:
     again = tallies_of({Outcome.ALREADY_ENROLLED: 99, Outcome.ENROLLED: 1})
     assert "by the run april: this" in next_steps(accounts_of(again, earlier_run="april"), FOLDER)[0].text
     assert "enrolled already: this" in next_steps(accounts_of(again), FOLDER)[0].text
+
+
+COVERED = Outcome.COVERED_BY_CASCADE
+
+
+def cascaded(
+    *subtotals: tuple[str, Outcome, int], saved: int = 0, cascading: int = 1, roles: dict[str, int] | None = None
+) -> list[str]:
+    """What is said of a run with these counts of cycles and outcomes."""
+    counts: dict[Outcome, int] = {}
+    for _, outcome, count in subtotals:
+        counts[outcome] = counts.get(outcome, 0) + count
+    tallies = replace(
+        tallies_of(counts),
+        subtotals=tuple(Subtotal(MILESTONE, *each) for each in subtotals),
+        calls_saved=saved,
+        cascading=cascading,
+    )
+    steps = next_steps(accounts_of(tallies, roles=roles), FOLDER)
+    return [f"{step.text} {step.command or ''}".strip() for step in steps if "enrolls into" in step.text]
+
+
+FIRST = ("C1", Outcome.ENROLLED, 10)
+LATER = (("C2", COVERED, 10), ("C3", COVERED, 10))
+
+
+def test_a_cascade_is_told_with_the_calls_that_were_or_could_be_saved() -> None:
+    found = "Enrolling into a cycle enrolls into the later ones here"
+    skip = "campaign.on_cascade: skip saves most of them"
+    assert cascaded(FIRST, *LATER) == [f"{found}: 20 calls needless; campaign.expand: first saves them, and {skip}."]
+    assert cascaded(FIRST, *LATER, saved=15) == [
+        f"{found}: 15 calls saved, 5 calls made to find that out and as a sample."
+    ]
+    assert cascaded(FIRST) == []
+
+
+def test_the_first_cycle_alone_is_not_advised_where_that_cannot_be_or_does_harm() -> None:
+    for told in (
+        cascaded(FIRST, *LATER, roles={"customer_id": 0, "period_name": 1}),
+        cascaded(FIRST, *LATER, ("C2", Outcome.VALUE_NOT_APPLIED, 1)),
+        cascaded(FIRST, *LATER, ("C2", Outcome.ENROLLED, 1)),
+    ):
+        assert "needless" in told[0]
+        assert "expand" not in told[0]
+
+
+def test_of_two_cycles_no_more_is_claimed_than_is_known() -> None:
+    assert cascaded(FIRST, LATER[0])[0].startswith("It looks as if enrolling into the one cycle enrolls into the other")
+
+
+def test_a_finding_that_was_taken_back_is_not_told_as_one() -> None:
+    """Fails when the counts alone are looked at."""
+    (told,) = cascaded(FIRST, *LATER, saved=20, cascading=0)
+    assert "taken back, but 20 requests had been settled unsent because of it; send them:" in told
+    assert told.endswith(f"enroll-batch rerun {FOLDER} --only covered_by_cascade")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from batch.errors import LedgerFailed
 from batch.model import (
@@ -19,6 +19,7 @@ from batch.model import (
     Reply,
     Result,
     Scope,
+    Seen,
     Speaks,
     Tells,
     Verdict,
@@ -67,6 +68,8 @@ class FakeSender:
         self.looked_at: list[int] = []
         self.standing: Callable[[int, int], Looked | Verdict | None] = lambda *_: None
         """What a look at a customer says, by the number of looks so far; a verdict alone: the API answered well."""
+        self.shows: Callable[[int, str | None], bool | Seen | None] = lambda *_: None
+        """What a look at what was left out says of (customer, period): enrolled, not, or not known; or all of it."""
         self.starts: list[tuple[int, int, str | None]] = []
         """When (nanoseconds on the loop's clock), which customer, which period."""
         self.in_flight: set[int] = set()
@@ -111,6 +114,15 @@ class FakeSender:
         await asyncio.sleep(self.latency_s)
         found = self.standing(request.customer, len(self.looks))
         return found if isinstance(found, Looked) else Looked(ENROLLED, found)
+
+    async def look_at(self, worker: int, requests: Sequence[EnrollmentRequest]) -> Seen:
+        self.looks.append((requests[0].customer, None))
+        self.looked_at.append(round(asyncio.get_running_loop().time() * 1e9))
+        self.overlaps += requests[0].customer in self.in_flight
+        await asyncio.sleep(self.latency_s)
+        said = [self.shows(each.customer, each.period) for each in requests]
+        whole = next((each for each in said if isinstance(each, Seen)), None)
+        return whole or Seen(ENROLLED, tuple(said))
 
     async def renew_token(self, worker: int) -> bool:
         self.renewals += 1
