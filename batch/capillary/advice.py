@@ -193,6 +193,8 @@ class Advisor:
         if not self.is_balanced and GROUP_OF[outcome] is not Group.DONE:
             return _UNBALANCED
         entry = _KNOWN.get(error_code) if error_code is not None else None
+        if entry is None and (outcome, reason) == (Outcome.INVALID_USER, "look_up"):  # named null, which has no code
+            entry = LOOK_UP_CODES[8015]
         if (outcome, reason) in _REASONS:
             return self.filled(_REASONS[outcome, reason], outcome, reason)
         if entry is not None and entry.outcome is outcome:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch.capillary.codes import judge
-from batch.capillary.envelope import clean, read_envelope
+from batch.capillary.envelope import clean, raw_text, read_envelope
 from batch.capillary.limits import is_used_up
 from batch.capillary.registry import LOOK_UP_CODES
 from batch.model import (
@@ -25,18 +25,22 @@ from batch.model import (
     Outcome,
     Reply,
     Scope,
+    Seen,
     Speaks,
     Tells,
     Verdict,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batch.capillary.client import CapillaryClient
 
 PATH: Final = "v2/customers/lookup"
 IDENTIFIERS: Final = {"mobile": "mobile", "email": "email", "external_id": "externalId"}
 """What the API calls our columns. Source: docs.capillarytech.com/reference/get-customer-id (identifierName)."""
 _LARGEST: Final = 2**63 - 1
+_NONE: Final = object()
 
 
 def look_up_of(identifier: str) -> EnrollmentRequest:
@@ -58,21 +62,26 @@ def found_customer(answer: Reply | NoAnswer) -> int | None:
 
     Source: docs.capillarytech.com/reference/get-customer-id: `{"entity": 306, "warnings": []}`.
     """
-    if isinstance(answer, NoAnswer) or not answer.complete or not 200 <= answer.status < 300:
-        return None
-    envelope = read_envelope(answer.body)
-    if envelope is not None and envelope.errors:
-        return None
-    try:
-        parsed = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
-    found = parsed.get("entity") if isinstance(parsed, dict) else None
+    found = _entity(answer)
     if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int):
         return None
     return found if 1 <= found <= _LARGEST else None
+
+
+def _entity(answer: Reply | NoAnswer) -> object:
+    """Return what a whole answer without an error names; `_NONE` where there is no such answer."""
+    if isinstance(answer, NoAnswer) or not answer.complete or not 200 <= answer.status < 300:
+        return _NONE
+    envelope = read_envelope(answer.body)
+    if envelope is not None and envelope.errors:
+        return _NONE
+    try:
+        parsed = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return _NONE
+    return parsed.get("entity", _NONE) if isinstance(parsed, dict) else _NONE
 
 
 def judge_look_up(
@@ -82,12 +91,18 @@ def judge_look_up(
 
     Arguments as for `codes.judge`; `maybe_applied` changes nothing. Whatever else ends a look-up is an outcome that a
     request of this customer can have: a refusal of the whole run, trouble of the API, or an unknown answer.
+
+    A whole answer whose `entity` is null names nobody, and asking again would not change that. Source: our choice,
+    because the page documents code 8015 for it; who is not found is reported with these words, and never sent.
     """
     del maybe_applied
     if isinstance(answer, Reply) and found_customer(answer) is not None:
         return _settled(Outcome.ENROLLED, Speaks.REQUEST, answer)
     if isinstance(answer, Reply) and (refused := _documented(answer)):
         return refused
+    if isinstance(answer, Reply) and _entity(answer) is None:
+        nobody = _settled(Outcome.INVALID_USER, Speaks.REQUEST, answer)
+        return replace(nobody, tells=Tells.REFUSED, error_message=raw_text(answer.body))
     verdict = judge(request, answer, maybe_applied=False, can_renew=can_renew, now_s=now_s)
     if verdict.settled and verdict.speaks is not Speaks.RUN:
         verdict = replace(verdict, outcome=Outcome.UNRECOGNISED, speaks=Speaks.REQUEST)
@@ -141,6 +156,11 @@ class LookUps:
         Raises: AccessRefused when the token endpoint refuses the key.
         """
         return await self._client.renew_token(worker)
+
+    async def look_at(self, worker: int, requests: Sequence[EnrollmentRequest]) -> Seen:
+        """Tell nothing: a look-up enrolls nobody."""
+        del worker, requests
+        return Seen(Verdict(Outcome.UNRECOGNISED, settled=True))
 
     async def verify(self, worker: int, request: EnrollmentRequest) -> Looked:
         """Ask once more. A look-up leaves nothing in doubt, so what it finds is all there is to know."""

@@ -37,6 +37,7 @@ def plan(
     """
     from batch.commands.sending import Voice, refuse_too_many_problems
     from batch.commands.words import command_line, finding_lines, plan_lines
+    from batch.run.group_facts import GroupFacts
     from batch.run.online import check_online
     from batch.run.opening import Overrides, new_run
     from batch.run.planning import plan as write_plan
@@ -48,11 +49,14 @@ def plan(
     with new_run(
         config, settings, overrides, name=inputs[0].stem, command="plan", run_dir=run_dir, inputs=inputs
     ) as run:
-        write_plan(run, inputs, online=online, asking=Voice().asking())
+        voice = Voice()
+        voice.far_deadline(run)
+        facts = GroupFacts(run, voice.event)
+        write_plan(run, inputs, online=online, asking=voice.asking(), facts=facts)
         found = preview(run)
         click.echo("\n".join(plan_lines(found, overrides.rate_of(settings))))
-        refuse_too_many_problems(run, found, Voice())
-        findings = check_online(run) if online else []
+        refuse_too_many_problems(run, found, voice)
+        findings = check_online(run, facts) if online else []
         if findings:
             click.echo("\n".join(finding_lines(findings)))
         accounts = report(run.folder)

@@ -65,6 +65,7 @@ def rerun(
         config or kept.config_path, settings, overrides, name=_name_after(earlier), command="rerun",
         run_dir=run_dir, parent=earlier, rerun=order.as_text(), config_text=None if config else kept.text,
     ) as opened:  # fmt: skip
+        voice.far_deadline(opened)
         with telling_refusal(opened, voice.event):
             totals = plan_rerun(opened, order, voice.asking())
         if not totals.rows_read:

@@ -51,6 +51,7 @@ def resume(
             tell_run(opened, accounts.exit_code, voice.event)
             sys.exit(accounts.exit_code)
         require_a_way_to_confirm(opened.settings, yes=yes)
+        voice.far_deadline(opened)
         if state is State.PLANNING:
             with telling_refusal(opened, voice.event):
                 totals = (plan_rerun_again if is_rerun(opened) else plan_again)(opened, voice.asking())

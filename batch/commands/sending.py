@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,7 +65,16 @@ class Voice:
 
         progress = Progress(verbose=self.verbose)
         show = progress.event if self.verbose or not self.quiet else None
-        return Asking(watch=None if self.quiet else progress.watch, show=show, say=self.say)
+        warn = None if self.quiet else self.event
+        return Asking(watch=None if self.quiet else progress.watch, show=show, say=self.say, warn=warn)
+
+    def far_deadline(self, run: OpenRun) -> None:
+        """Warn where `--until` is so far away that an earlier moment may have been meant."""
+        from batch.run.hours import far_deadline
+
+        warning = far_deadline(run.settings, run.overrides, time.time_ns())
+        if warning and not self.quiet:
+            self.event(warning)
 
     def plan(self, found: Preview, rate: Rate | None) -> None:
         """Say what was found in the upload."""

@@ -20,12 +20,14 @@ def template(config: Path, out: Path) -> None:
     no id or cycle is changed while typing, a check on every cell, and a sheet
     of help. An existing file is never overwritten.
     """
+    from batch.intake.headers import LOOKED_UP
     from batch.intake.template import template_columns, template_workbook
 
     if out.suffix.lower() != ".xlsx":
         raise UsageError(f"{out}: the template is an Excel workbook; give it a name that ends in .xlsx")
     settings = read_settings(config, with_secrets=False)
     campaign, upload = settings.campaign, settings.input
+    unusable = LOOKED_UP if settings.scope.org is not None else ()  # nobody of another organisation is looked up
     columns = template_columns(
         action=campaign.action,
         kind=campaign.kind,
@@ -33,7 +35,7 @@ def template(config: Path, out: Path) -> None:
         missing=[name for name in ("target_group_id", "target_id") if getattr(campaign, name) is None],
         balance_in_column=campaign.initial_balance is None,
         reset_in_column=not campaign.reset_streak_status,
-        headers=upload.columns,
+        headers={name: header for name, header in upload.columns.items() if name not in unusable},
     )
     content = template_workbook(columns, sheet=upload.sheet, header_row=upload.header_row)
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from batch.config import Rate
     from batch.model import EnrollmentRequest
-    from batch.run.cycles import Finding
+    from batch.run.cycles import PlanFinding
     from batch.run.planning import Preview
     from batch.run.status import RunStatus
     from batch.sending.slots import Sharer
@@ -70,15 +70,18 @@ def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
 
 
 def _cascade_lines(found: Preview, rate: Rate | None) -> list[str]:
-    """Say what the first cycles alone would save, because the API's pages disagree about what later ones need."""
+    """Say what may be needless, because the API's pages disagree about what later cycles need."""
     if not found.later_cycle_count:
         return []
     seconds = found.later_cycle_count * rate.window_ns / rate.max_starts / 1e9 if rate else 0
     lasting = f" ({duration(seconds)})" if rate else ""
     text = (
         f"Where enrolling into a cycle enrolls into the later ones too, {found.later_cycle_count:,} of these calls"
-        f"{lasting} are needless: campaign.expand: first leaves them out, and on_cascade: skip finds out while sending."
+        f"{lasting} are needless: campaign.on_cascade: skip finds out while sending"
     )
+    if found.first_cycle_is:
+        text += f", and campaign.expand: first sends one cycle alone ({found.first_cycle_is})"
+    text += "."
     return ["", *textwrap.wrap(text, WIDTH)]
 
 
@@ -106,7 +109,7 @@ def _time_needed(requests: int, rate: Rate | None) -> str:
     return f"Rate: {rate_text(rate.max_starts, rate.window_ns)}, so sending takes about {duration(seconds)}."
 
 
-def finding_lines(findings: Iterable[Finding]) -> list[str]:
+def finding_lines(findings: Iterable[PlanFinding]) -> list[str]:
     """Say what the API says of a plan; what is wrong with it is marked."""
     lines = ["", "The API says:"]
     for finding in findings:

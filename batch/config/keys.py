@@ -190,10 +190,13 @@ class CampaignSettings(Section):
     cycles: Cycles | None = _key(
         None,
         'the cycles of a milestone: a list of names, or `{pattern: "PERIOD_G_29463_{n}", from: 1, to: 10}`, '
-        "or `column`, or `api`: those of the target group, by their dates, that are not over",
+        "or `column`, or `api`: those of the target group, by their dates, that are not over; never used for rows of "
+        "another group or organisation",
     )
     expand: Literal["each", "first", "current"] = _key(
-        "each", "`each` cycle, one request per cycle, or the `first` only, or with `cycles: api` the `current` one"
+        "each",
+        "`each` cycle, one request per cycle, or the `first` only, or with `cycles: api` the `current` one, chosen by "
+        "the day in `pacing.time_zone` on which the file is planned",
     )
     initial_balance: Natural | None = _key(None, "the balance to start with; `null` resumes the old one, 0 wipes it")
     reset_streak_status: YesOrNo = _key("false", "whether a streak begins anew on re-enroll")
@@ -246,7 +249,9 @@ class PacingSettings(Section):
     window: Annotated[DayWindow | None, BeforeValidator(read_window)] = _key(
         None, "hours in which requests start, such as `22:00-06:00`; `null`: at any time"
     )
-    time_zone: Annotated[str, BeforeValidator(read_time_zone)] = _key("UTC", "the time zone of all hours here")
+    time_zone: Annotated[str, BeforeValidator(read_time_zone)] = _key(
+        "UTC", "the time zone of all hours, and of the day by which cycles are chosen"
+    )
 
 
 class RetrySettings(Section):

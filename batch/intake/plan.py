@@ -53,6 +53,8 @@ class PlanRules:
     period_separator: str | None
     country_code: str | None = None
     """Of mobile numbers without one."""
+    cycles_of: int | None = None
+    """The only target group, of our own organisation, that has `cycles`; None where a person wrote them."""
 
 
 class RowPlan(NamedTuple):
@@ -146,7 +148,10 @@ class Planner:
             self._only_scope = self._scope((), [])
 
     def plan_row(self, row: SourceRow) -> RowPlan:
-        """Return what `row` asks for. Blank rows (`is_blank`) are the caller's business."""
+        """Return what `row` asks for. Blank rows (`is_blank`) are the caller's business.
+
+        Raises: InputRefused where the cycles of one target group would be used for another.
+        """
         cells = row.cells
         if len(cells) != self._width:
             if problem := self._shape_problem(cells):
@@ -199,7 +204,21 @@ class Planner:
         scope = self._scopes.get(key)
         if scope is None:
             scope = self._scopes[key] = Scope(action, rules.kind, org, group, target)
+            if not self._period and action is not _UNENROLL:
+                self._refuse_cycles_of_another(scope)
         return scope
+
+    def _refuse_cycles_of_another(self, scope: Scope) -> None:
+        """Refuse a scope whose cycles may be others: a wrong cycle cannot be taken back."""
+        group, own = scope.target_group_id, self._rules.cycles_of
+        if own is None or self._is_streak or (group == own and scope.org_id is None):
+            return
+        other = f"target group {group}" + (f" of organisation {scope.org_id}" if scope.org_id is not None else "")
+        raise InputRefused(
+            f"campaign.cycles: api means the cycles of target group {own} of our own organisation, and this row names "
+            f"{other}; give each group a file and a config of its own, or write campaign.cycles out, or add a column "
+            "period_name"
+        )
 
     def _what_does_not_apply(
         self, action: Action

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from batch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from batch.capillary.target_groups import Cycle
-    from batch.run.group_facts import GroupFacts
+    from batch.capillary.target_groups import Cycle, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +26,16 @@ class ChosenCycles:
     note: str = ""
 
 
-def choose_cycles(facts: GroupFacts, expand: str, today: dt.date) -> ChosenCycles:
+def choose_cycles(group: int, cycles: Sequence[Cycle], expand: str, today: dt.date) -> ChosenCycles:
     """Return the cycles that `expand` (each, first, current) takes of those that are active and not over.
+
+    `cycles` are all of the target group `group`, by their first day.
 
     Raises:
         ConfigError: there is none, or more than one is current.
     """
-    group = facts.target_group_id
-    if facts.refused:
-        raise ConfigError(f"campaign.cycles: api: {facts.refused}")
-    usable = [cycle for cycle in facts.cycles if cycle.is_active and not cycle.is_over(today)]
-    left_out = [cycle.name for cycle in facts.cycles if cycle not in usable]
+    usable = [cycle for cycle in cycles if cycle.is_active and not cycle.is_over(today)]
+    left_out = [cycle.name for cycle in cycles if cycle not in usable]
     if not usable:
         raise ConfigError(f"campaign.cycles: api: no cycle of target group {group} is running or to come")
     chosen = usable
@@ -58,44 +56,44 @@ def choose_cycles(facts: GroupFacts, expand: str, today: dt.date) -> ChosenCycle
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PlanFinding:
     """One line about what is planned, as the API knows it."""
 
     is_good: bool
     text: str
 
 
-def check_cycles(facts: GroupFacts, names: Iterable[str], today: dt.date) -> list[Finding]:
+def check_cycles(cycles: Sequence[Cycle], names: Iterable[str], today: dt.date) -> list[PlanFinding]:
     """Return what the API says of these cycles of a group: unknown, over, not active, to come, running."""
-    known = {cycle.name: cycle for cycle in facts.cycles}
+    known = {cycle.name: cycle for cycle in cycles}
     return [_finding(name, known.get(name), list(known), today) for name in names]
 
 
-def check_targets(facts: GroupFacts, target_ids: Iterable[int]) -> list[Finding]:
+def check_targets(group: int, targets: Sequence[Target], target_ids: Iterable[int]) -> list[PlanFinding]:
     """Return what the API says of these targets of a group."""
-    known = {target.target_id: target for target in facts.targets}
+    known = {target.target_id: target for target in targets}
     found = []
     for target_id in target_ids:
-        where = f"target {target_id} of group {facts.target_group_id}"
+        where = f"target {target_id} of group {group}"
         if target_id not in known:
             others = ", ".join(map(str, known)) or "none"
-            found.append(Finding(is_good=False, text=f"{where} does not exist; the group has: {others}"))
+            found.append(PlanFinding(is_good=False, text=f"{where} does not exist; the group has: {others}"))
         elif not known[target_id].is_active:
-            found.append(Finding(is_good=False, text=f"{where} is not active"))
+            found.append(PlanFinding(is_good=False, text=f"{where} is not active"))
         else:
-            found.append(Finding(is_good=True, text=f"{where} is active"))
+            found.append(PlanFinding(is_good=True, text=f"{where} is active"))
     return found
 
 
-def _finding(name: str, cycle: Cycle | None, known: list[str], today: dt.date) -> Finding:
+def _finding(name: str, cycle: Cycle | None, known: list[str], today: dt.date) -> PlanFinding:
     if cycle is None:
         near = difflib.get_close_matches(name, known, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
-        return Finding(is_good=False, text=f'cycle "{name}": the target group has no such cycle{hint}')
+        return PlanFinding(is_good=False, text=f'cycle "{name}": the target group has no such cycle{hint}')
     if not cycle.is_active:
-        return Finding(is_good=False, text=f'cycle "{name}" is not active')
+        return PlanFinding(is_good=False, text=f'cycle "{name}" is not active')
     if cycle.is_over(today):
-        return Finding(is_good=False, text=f'cycle "{name}" is over since {cycle.end}')
+        return PlanFinding(is_good=False, text=f'cycle "{name}" is over since {cycle.end}')
     if cycle.is_running(today):
-        return Finding(is_good=True, text=f'cycle "{name}" is running, until {cycle.end}')
-    return Finding(is_good=True, text=f'cycle "{name}" begins on {cycle.start}')
+        return PlanFinding(is_good=True, text=f'cycle "{name}" is running, until {cycle.end}')
+    return PlanFinding(is_good=True, text=f'cycle "{name}" begins on {cycle.start}')

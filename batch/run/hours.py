@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from itertools import chain
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -11,13 +12,15 @@ from batch.sending.timetable import Timetable
 from batch.sending.window import SECOND_NS, Hours, Window, next_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from batch.config import Settings
     from batch.run.opening import Overrides
 
 _NIGHTS = 1000
 """A plan looks no farther ahead."""
+FAR_NS = 12 * 3600 * SECOND_NS
+"""Source: our choice: whoever begins in the evening means the next morning."""
 
 
 def zone_of(settings: Settings) -> dt.tzinfo:
@@ -47,7 +50,9 @@ def timetable_of(
     if hours is None:
         return None
     window = settings.pacing.window
-    over = [f"--until {overrides.until}"] if overrides.until else []
+    over = []
+    if hours.until is not None:
+        over.append(f"--until {overrides.until}{_other_day(hours.until, wall_clock(), settings)}")
     over += [f"pacing.window {window}"] if window and (not waits or not over) else []
     return Timetable(
         hours,
@@ -58,36 +63,93 @@ def timetable_of(
     )
 
 
+def far_deadline(settings: Settings, overrides: Overrides, now: int) -> str | None:
+    """Return a warning where `--until` is so far away that an earlier moment may have been meant; else None.
+
+    `now` is nanoseconds since 1970.
+    """
+    hours = hours_of(settings, overrides, now)
+    if hours is None or hours.until is None or hours.until - now <= FAR_NS:
+        return None
+    minutes = (hours.until - now) // (60 * SECOND_NS)
+    away = f"{minutes // 60} h {minutes % 60} min"
+    return f"--until {overrides.until} is {_day_and_time(hours.until, now, settings)}, {away} from now."
+
+
 def hours_lines(requests: int, settings: Settings, overrides: Overrides, now: int) -> list[str]:
     """Say whether sending so many requests at the set rate fits into the hours, and when it will end.
 
-    `now` is nanoseconds since 1970. Nothing where requests may start at any time, or without a rate.
+    `now` is nanoseconds since 1970. Nothing where requests may start at any time. Without a rate nobody knows how long
+    sending takes, so only its beginning is said.
     """
     hours, rate = hours_of(settings, overrides, now), overrides.rate_of(settings)
     if hours is None:
         return []
-    work_ns = requests * rate.window_ns // rate.max_starts if rate else 0
-    used_ns, nights, begins, ends = 0, 0, now, now
-    for begin, end in hours.stretches(now):
-        begins, nights = (begin if not nights else begins), nights + 1
+    stretches = _stretches(hours, now, int(settings.api.read_timeout_s * SECOND_NS))
+    first = next(stretches, None)
+    if first is None:
+        return [f"It does not fit: no request could end {_hours_named(hours, settings, now)}; `resume` sends them."]
+    begins = first[0]
+    start = f"It starts {_moment(begins, settings)}." if begins > now else ""
+    if rate is None:
+        return [start] if start else []
+    work_ns = requests * rate.window_ns // rate.max_starts
+    used_ns, nights, ends = _used(work_ns, chain([first], stretches))
+    if used_ns < work_ns:
+        until = f"in {nights:,} windows"
+        if hours.until is not None:
+            until = f"until {_day_and_time(hours.until, now, settings)}"
+        sent = int(requests * used_ns / work_ns)
+        return [f"It does not fit: about {sent:,} are sent {until}; `resume` sends the rest."]
+    within = _hours_named(hours, settings, now)
+    fits = f"It fits {within}" if hours.window is None or nights <= 1 else f"Only {within} it takes {nights:,} windows"
+    return [f"{start} {fits} and ends about {_moment(ends, settings)}.".strip()]
+
+
+def _used(work_ns: int, stretches: Iterable[tuple[int, int]]) -> tuple[int, int, int]:
+    """Return how much of the work is done in these stretches, in how many of them, and when that ends."""
+    used_ns = nights = ends = 0
+    for begin, end in stretches:
+        nights += 1
         ends = begin + min(end - begin, work_ns - used_ns)
         used_ns += ends - begin
         if used_ns >= work_ns or nights >= _NIGHTS:
             break
-    return [_said(requests, nights, used_ns / work_ns if work_ns else 1.0, (now, begins, ends), settings, overrides)]
+    return used_ns, nights, ends
 
 
-def _said(
-    requests: int, nights: int, share: float, when: tuple[int, int, int], settings: Settings, overrides: Overrides
-) -> str:
-    now, begins, ends = (dt.datetime.fromtimestamp(each // SECOND_NS, zone_of(settings)) for each in when)
-    form = "%a %d %b %H:%M"
-    window, zone = settings.pacing.window, settings.pacing.time_zone
-    hours = f"in {window} ({zone})" if window else f"before {overrides.until} ({zone})"
-    if share < 1:
-        until = f"until {overrides.until}" if overrides.until else f"in {nights:,} windows"
-        return f"It does not fit: about {int(requests * share):,} are sent {until}; `resume` sends the rest."
-    start = f"It starts {begins.strftime(form)}. " if begins > now else ""
-    if window is None or nights <= 1:
-        return f"{start}It fits {hours} and ends about {ends.strftime(form)}."
-    return f"{start}Only {hours} it takes {nights:,} windows and ends about {ends.strftime(form)}."
+def _stretches(hours: Hours, now: int, lasting_ns: int) -> Iterator[tuple[int, int]]:
+    """Yield when requests may start, as (from, to), without the last moments of each, in which none could end in time.
+
+    `lasting_ns` is how long a request may take: before the first answer the sender knows no better either.
+    """
+    for begin, end in hours.stretches(now):
+        left_ns = lasting_ns
+        if hours.window and end != hours.until:
+            left_ns = min(lasting_ns, hours.window.length_ns // 2)
+        if begin < end - left_ns:
+            yield begin, end - left_ns
+
+
+def _hours_named(hours: Hours, settings: Settings, now: int) -> str:
+    until = "" if hours.until is None else f"before {_day_and_time(hours.until, now, settings)}"
+    within = f"in {settings.pacing.window}" if hours.window else ""
+    return f"{' and '.join(filter(None, [within, until]))} ({settings.pacing.time_zone})"
+
+
+def _other_day(at: int, now: int, settings: Settings) -> str:
+    """Say the day of a time that is not today, for a text that may be read on another day."""
+    moment, today = (dt.datetime.fromtimestamp(each // SECOND_NS, zone_of(settings)) for each in (at, now))
+    return "" if moment.date() == today.date() else f" on {moment.strftime('%a %d %b')}"
+
+
+def _day_and_time(at: int, now: int, settings: Settings) -> str:
+    """Say a time of day, with its day where that is not today."""
+    moment, today = (dt.datetime.fromtimestamp(each // SECOND_NS, zone_of(settings)) for each in (at, now))
+    time_of_day = moment.strftime("%H:%M")
+    days = (moment.date() - today.date()).days
+    return time_of_day if days == 0 else f"tomorrow {time_of_day}" if days == 1 else _moment(at, settings)
+
+
+def _moment(at: int, settings: Settings) -> str:
+    return dt.datetime.fromtimestamp(at // SECOND_NS, zone_of(settings)).strftime("%a %d %b %H:%M")

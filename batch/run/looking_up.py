@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from batch.capillary.client import CapillaryClient
 from batch.capillary.look_ups import LookUps, found_customer, judge_look_up, look_up_of
 from batch.capillary.registry import LOOK_UP_CODES
-from batch.errors import ConfigError, LookUpsStopped
+from batch.errors import ConfigError, InputRefused, LookUpsStopped
 from batch.ledger.look_ups import LookedUp, LookUpLedger
 from batch.model import Chunk, Event, OpenRequest, Speaks, StopReason, Tells
 from batch.report.reconcile import STOP_EXIT_CODES
@@ -45,13 +45,15 @@ class Asking:
     """How look-ups are told, and when they may be made.
 
     `waits` False: the end of `pacing.window` ends them, which else wait for the next one. `say` gets lines for people
-    before the first one, `show` each event as one line.
+    before the first one, `show` each event as one line. `warn` hears that the API makes wait whoever asks about target
+    groups.
     """
 
     waits: bool = True
     watch: Watch | None = None
     show: Callable[[str], None] | None = None
     say: Callable[[list[str]], None] | None = None
+    warn: Callable[[str], None] | None = None
 
 
 QUIETLY = Asking()
@@ -61,10 +63,12 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
     """Look up whom the plan so far names by an identifier that was not asked about yet; return whether there were any.
 
     Raises:
+        InputRefused: somebody of another organisation would have to be looked up.
         ConfigError: the API may not be asked, or as `api_of`.
         LookUpsStopped: something stopped it; what was found is kept.
         LedgerFailed: nothing was asked after that.
     """
+    _refuse_other_organisations(run)
     ledger = LookUpLedger(run.ledger)
     open_count = ledger.collect()
     if not open_count:
@@ -91,6 +95,22 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
     raise LookUpsStopped(
         f"{stop.text}; {told}; nothing was enrolled: `enroll-batch resume {run.folder}` goes on", stop.reason, exit_code
     )
+
+
+def _refuse_other_organisations(run: OpenRun) -> None:
+    """Refuse to ask our own organisation about customers of another one: it may know somebody else by that number.
+
+    Source: docs.capillarytech.com/reference/get-customer-id, which has no headers for connected organisations.
+    """
+    found = run.ledger.read(
+        "SELECT org_id, substr(customer, 1, instr(customer, ':') - 1) FROM request JOIN scope USING (scope_no)"
+        " WHERE typeof(customer) = 'text' AND org_id IS NOT NULL LIMIT 1"
+    )
+    for org_id, name in found:
+        raise InputRefused(
+            f"customers of another organisation ({org_id}) need the column customer_id: no page documents look-ups for "
+            f"them, and in our own organisation {name} may name somebody else; nothing was sent"
+        )
 
 
 def resolved(ledger: LookUpLedger, requests: Sequence[EnrollmentRequest]) -> Sequence[EnrollmentRequest]:

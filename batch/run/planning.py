@@ -15,11 +15,12 @@ from batch.errors import AccessRefused, ApiSilent, InputRefused, RunLocked, Usag
 from batch.intake.headers import likely_columns
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
 from batch.intake.reader import ReadRules, Table, open_tables
-from batch.ledger.cascade import later_cycle_count
+from batch.ledger.cascade import has_later_balance, later_cycle_count
 from batch.ledger.look_ups import LookUpLedger
 from batch.ledger.planning import PlanTotals, PlanWriter, first_requests, plan_totals
 from batch.model import Action, EnrollmentRequest, Event, Kind
 from batch.run.earlier import refuse_if_sent_before
+from batch.run.group_facts import GroupFacts
 from batch.run.hours import hours_lines
 from batch.run.inputs import COPIES, HandedOver, InputFile, Source, fingerprint, gather, remove_copies
 from batch.run.looking_up import QUIETLY, Asking, look_up, resolved
@@ -50,15 +51,24 @@ class Preview:
     hours: tuple[str, ...] = ()
     """Whether the work fits into the hours in which requests may start, and when it ends; nothing where any will do."""
     later_cycle_count: int = 0
-    """Open requests to enroll that follow another cycle of the same customer and target."""
+    """Open requests to enroll, without a balance, that follow another cycle of the same customer and target."""
+    first_cycle_is: str = ""
+    """Which cycle `expand: first` would send alone; blank where it does not apply, or would lose a balance."""
 
 
 def plan(
-    run: OpenRun, inputs: Sequence[Source], *, again: bool = True, online: bool = True, asking: Asking = QUIETLY
+    run: OpenRun,
+    inputs: Sequence[Source],
+    *,
+    again: bool = True,
+    online: bool = True,
+    asking: Asking = QUIETLY,
+    facts: GroupFacts | None = None,
 ) -> PlanTotals:
     """Read, check and expand the inputs into the ledger, and look up customers without an id; nothing is sent.
 
     `again`: also files that another run has begun to send for the same campaign. `online`: the API may be asked.
+    `facts`: what it says of target groups, where somebody else asks about them too.
 
     Raises:
         InputRefused: a file cannot be read exactly, or was sent before.
@@ -74,7 +84,8 @@ def plan(
         files = gather(run.folder, inputs)
         if not again:
             refuse_if_sent_before(run, files)
-        return _plan(run, files, online=online, asking=asking)
+        facts = facts or GroupFacts(run, asking.warn)
+        return _plan(run, files, CyclesOfRun(run.settings, facts, online=online), asking)
     except (InputRefused, UsageError, ApiSilent, AccessRefused, RunLocked):
         remove_copies(run.folder, inputs)
         run.discard()
@@ -102,7 +113,7 @@ def plan_again(run: OpenRun, asking: Asking = QUIETLY) -> PlanTotals:
             )
     if command == "run" and None in kept:  # it died before it could look
         refuse_if_sent_before(run, files)
-    return _plan(run, files, asking=asking)
+    return _plan(run, files, CyclesOfRun(run.settings, GroupFacts(run, asking.warn)), asking)
 
 
 def _kept_source(run: OpenRun, path: str, sha256: str | None) -> Source:
@@ -116,20 +127,19 @@ def _kept_source(run: OpenRun, path: str, sha256: str | None) -> Source:
     return source
 
 
-def _plan(run: OpenRun, inputs: Sequence[InputFile], *, online: bool = True, asking: Asking = QUIETLY) -> PlanTotals:
+def _plan(run: OpenRun, inputs: Sequence[InputFile], cycles: CyclesOfRun, asking: Asking) -> PlanTotals:
     """Plan files whose digests are known; these are kept before the first row is read.
 
     Customers who are named in another way than by id are planned as they are named. Where that leaves somebody to look
     up, the plan is begun anew with what was found, because two of them may be one customer.
     """
     run.ledger.update_run(inputs=json.dumps([(file.shown, file.sha256) for file in inputs]))
-    cycles = CyclesOfRun(run, online=online)
     while True:
         writer = PlanWriter(run.ledger)
         for file in inputs:
             _plan_input(writer, run, file, cycles)
         refuse_org_with_v3(run)
-        if not (_is_worth_sending(run) and look_up(run, asking, online=online)):
+        if not (_is_worth_sending(run) and look_up(run, asking, online=cycles.is_online)):
             totals = writer.finish()
             text = f"{totals.rows_read} rows read, {totals.rows_with_problems} with problems, {totals.unique} requests"
             RunLog(run.folder).write([Event(time.time_ns(), "planned", text)])
@@ -181,8 +191,13 @@ def _planner(settings: Settings, table: Table, cycles: CyclesOfRun) -> tuple[Pla
         roles = match_columns(table.columns, {} if table.is_own_report else settings.input.columns)
         return Planner(plan_rules(settings, cycles.named(roles)), table.columns, roles), roles
     except InputRefused as refusal:
-        sheet = f', sheet "{table.sheet}"' if table.sheet else ""
-        raise InputRefused(f"{table.path.name}{sheet}: {refusal.text}") from refusal
+        raise _of_table(table, refusal) from refusal
+
+
+def _of_table(table: Table, refusal: InputRefused, row: int | None = None) -> InputRefused:
+    sheet = f', sheet "{table.sheet}"' if table.sheet else ""
+    at = f", row {row}" if row else ""
+    return InputRefused(f"{table.path.name}{sheet}{at}: {refusal.text}")
 
 
 def _likely(table: Table, roles: dict[str, int]) -> list[str]:
@@ -196,7 +211,10 @@ def _plan_rows(writer: PlanWriter, planner: Planner, table: Table, look_ups: Loo
         if is_blank(row):
             rows_blank += 1
         else:
-            planned = planner.plan_row(row)
+            try:
+                planned = planner.plan_row(row)
+            except InputRefused as refusal:
+                raise _of_table(table, refusal, row.row) from refusal
             writer.add_row(row, resolved(look_ups, planned.requests), planned.problems, planned.notes)
     return rows_read, rows_blank
 
@@ -216,6 +234,7 @@ def plan_rules(settings: Settings, cycles: tuple[str, ...] | None) -> PlanRules:
         reset_streak_status=campaign.reset_streak_status,
         period_separator=settings.input.period_separator,
         country_code=settings.input.country_code,
+        cycles_of=campaign.target_group_id if campaign.cycles == "api" else None,
     )
 
 
@@ -261,4 +280,15 @@ def preview(run: OpenRun) -> Preview:
         problems=tuple(read("SELECT problem, count(*) FROM row_problem GROUP BY problem ORDER BY 2 DESC, 1")),
         hours=tuple(hours_lines(open_count, run.settings, run.overrides, time.time_ns())),
         later_cycle_count=later_cycle_count(run.ledger),
+        first_cycle_is=_first_cycle(run),
     )
+
+
+def _first_cycle(run: OpenRun) -> str:
+    """Return in words which cycle `expand: first` would send alone; blank where it is of no use."""
+    cycles = run.settings.campaign.cycles
+    if any("period_name" in json.loads(roles) for (roles,) in run.ledger.read("SELECT roles FROM input")):
+        return ""
+    if has_later_balance(run.ledger):
+        return ""
+    return "the earliest" if cycles == "api" else "the first of the list, which must be the earliest"

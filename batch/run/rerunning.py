@@ -23,6 +23,7 @@ from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import GROUP_OF, EnrollmentRequest, Group, Outcome, ReportRow, RowProblem, SourceRow
 from batch.run.api import SANDBOX_STATE
+from batch.run.group_facts import GroupFacts
 from batch.run.looking_up import QUIETLY, Asking, look_up, resolved
 from batch.run.online import CyclesOfRun
 from batch.run.planning import plan_rules, refuse_org_with_v3
@@ -108,7 +109,7 @@ def plan_rerun(run: OpenRun, order: Order, asking: Asking = QUIETLY) -> PlanTota
     with LedgerReader(order.earlier / LEDGER_NAME) as reader:
         LookUpLedger(run.ledger).take_over(reader.found_customers())
         by_input = {facts.input_no: facts for facts in reader.inputs()}
-        cycles = CyclesOfRun(run) if order.anew else None
+        cycles = CyclesOfRun(run.settings, GroupFacts(run, asking.warn)) if order.anew else None
         try:
             while True:
                 writer = PlanWriter(run.ledger)

@@ -94,6 +94,14 @@ def test_nobody_found_is_an_invalid_user_with_the_words_of_the_api(code: int, st
     assert (verdict.error_code, verdict.error_message, verdict.http_status) == (code, "Customer not found", status)
 
 
+@pytest.mark.parametrize("status", [200, 201])
+def test_an_answer_that_names_null_is_settled_at_once_as_nobody(status: int) -> None:
+    verdict = judged(found(None, status))
+    assert (verdict.outcome, verdict.settled, verdict.speaks) == (Outcome.INVALID_USER, True, Speaks.REQUEST)
+    assert verdict.error_message == '{"entity": null, "warnings": []}'
+    assert judged(Reply(200, b'{"warnings": []}')).outcome is Outcome.SERVER_ERROR
+
+
 @pytest.mark.parametrize("code", [8011, 8012, 8045])
 def test_a_source_that_is_refused_speaks_for_the_run(code: int) -> None:
     assert (judged(refused(code)).outcome, judged(refused(code)).speaks) == (Outcome.SCOPE_REFUSED, Speaks.RUN)
@@ -108,7 +116,7 @@ def test_a_source_that_is_refused_speaks_for_the_run(code: int) -> None:
         (refused(4001, 503), Outcome.SERVER_ERROR, True),
         (Reply(500, b"x"), Outcome.SERVER_ERROR, True),
         (Reply(502, b"x"), Outcome.SERVER_ERROR, True),
-        (found(None), Outcome.SERVER_ERROR, True),
+        (found("x"), Outcome.SERVER_ERROR, True),
         (Reply(200, b""), Outcome.SERVER_ERROR, True),
         (NoAnswer(Tells.MAY_BE_APPLIED, "reset"), Outcome.SERVER_ERROR, True),
         (NoAnswer(Tells.NEVER_REACHED, "refused"), Outcome.UNREACHABLE, True),

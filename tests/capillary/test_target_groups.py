@@ -12,7 +12,17 @@ import pytest
 
 from batch.capillary.auth import OAuth
 from batch.capillary.client import Address, CapillaryClient
-from batch.capillary.target_groups import Cycle, cycles_path, judge_read, read_cycles, read_targets, targets_path
+from batch.capillary.target_groups import (
+    Cycle,
+    Target,
+    UnreadableEntry,
+    cycles_path,
+    is_not_allowed,
+    judge_read,
+    read_cycles,
+    read_targets,
+    targets_path,
+)
 from batch.model import NoAnswer, Outcome, Reply, Tells
 
 if TYPE_CHECKING:
@@ -74,13 +84,66 @@ def test_a_name_is_kept_to_the_letter_and_may_be_a_number() -> None:
         Reply(200, b'{"data": {}, "errors": null}'),
         Reply(200, b'{"data": [], "errors": [{"code": 310017, "message": "no"}]}'),
         Reply(200, listed().body, complete=False),
-        listed(period(1, "2026-01-01", "2026-01-02"), "no cycle"),
-        listed(period(1, "soon", "2026-01-02")),
-        listed(period(1, "2026-01-01", "2026-01-02", refCode=None)),
     ],
 )
-def test_what_does_not_list_every_cycle_lists_none(answer: Reply | NoAnswer) -> None:
+def test_what_is_no_list_lists_none(answer: Reply | NoAnswer) -> None:
     assert read_cycles(answer) is None
+    assert read_targets(answer) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("no cycle", 'entry 2, "no cycle", is no cycle'),
+        (None, "entry 2, null, is no cycle"),
+        (period(7, "2026-01-01", "2026-01-02", endDate=None), "entry 2, cycle 7: endDate is null, no date"),
+        (period(7, "soon", "2026-01-02"), 'entry 2, cycle 7: startDate is "soon", no date'),
+        (period(7, "2026-01-01", "2026-01-02", startDate=1767225600000), "startDate is 1767225600000, no date"),
+        (period(7, "2026-01-01", "2026-01-02", refCode=None), "entry 2, cycle 7: refCode is null, no name"),
+        (period(7, "2026-01-01", "2026-01-02", refCode=""), 'entry 2, cycle 7: refCode is "", no name'),
+        (period(7, "2026-01-01", "2026-01-02", id=True), "entry 2, cycle true: id is true, no whole number"),
+        ({}, "entry 2, cycle null: refCode is null, no name"),
+    ],
+)
+def test_a_cycle_that_matters_and_cannot_be_read_is_named(entry: object, said: str) -> None:
+    with pytest.raises(UnreadableEntry) as fault:
+        read_cycles(listed(period(1, "2026-01-01", "2026-01-02"), entry))
+    assert str(fault.value).endswith(said)
+
+
+@pytest.mark.parametrize("broken", [{"refCode": None}, {"endDate": None}, {"startDate": "soon"}, {"id": None}])
+def test_a_cycle_that_is_not_active_and_cannot_be_read_is_passed_over(broken: dict[str, object]) -> None:
+    cycles = read_cycles(
+        listed(
+            period(1, "2026-01-01", "2026-01-02", active=False) | broken,
+            period(2, "2026-01-03", "2026-01-04"),
+            period(3, "2026-01-05", "2026-01-06", active=False),
+        )
+    )
+    assert cycles is not None
+    assert [cycle.name for cycle in cycles] == ["Cycle_2", "Cycle_3"]
+
+
+def test_a_target_that_cannot_be_read_is_named_unless_it_is_not_active() -> None:
+    assert read_targets(listed({"id": None, "active": False}, {"id": "7"})) == (Target(7, "", is_active=True),)
+    with pytest.raises(UnreadableEntry, match='entry 1, target "x": id is "x", no whole number'):
+        read_targets(listed({"id": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_so"),
+    [
+        (Reply(403, b""), True),
+        (Reply(403, b'{"data": null, "errors": [{"code": 4000, "message": "denied"}]}'), True),
+        (Reply(200, b'{"data": null, "errors": [{"code": 4000, "message": "denied"}]}'), True),
+        (Reply(401, b""), False),
+        (Reply(498, b""), False),
+        (Reply(200, b'{"data": null, "errors": [{"code": 320001, "message": "wrong key"}]}'), False),
+        (Reply(404, b""), False),
+    ],
+)
+def test_that_reading_is_not_allowed_is_another_thing_than_wrong_credentials(answer: Reply, is_so: bool) -> None:
+    assert is_not_allowed(judge_read(29463, answer, can_renew=False, now_s=0)) is is_so
 
 
 def test_a_group_that_does_not_exist_is_settled_and_silence_is_not() -> None:

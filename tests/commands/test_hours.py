@@ -107,6 +107,83 @@ def test_a_plan_says_how_much_is_sent_until_a_time(desk: Desk) -> None:
     assert "until 12:01; `resume` sends the rest." in said
 
 
+def test_a_plan_names_the_day_of_a_time_that_is_not_today(desk: Desk) -> None:
+    set_clock(desk, "2026-05-04T17:20:30", "UTC")
+    said = said_by_plan(desk, 250, "--until", "17:20")
+    assert said.endswith("It fits before tomorrow 17:20 (UTC) and ends about Mon 04 May 17:23.")
+    said = said_by_plan(desk, 250, "--until", "17:21")
+    assert "are sent until 17:21; `resume`" in said
+    assert "before 17:25 (UTC)" in said_by_plan(desk, 250, "--until", "17:25")
+
+
+def test_a_plan_says_both_the_window_and_the_time(desk: Desk) -> None:
+    set_clock(desk, "2026-05-04T23:00:00")
+    said = said_by_plan(desk, 200, "--until", "05:00", **NIGHT)
+    assert said.endswith(
+        "It fits in 22:00-06:00 and before tomorrow 05:00 (Europe/Berlin) and ends about Mon 04 May 23:02."
+    )
+    said = said_by_plan(desk, 200, "--until", "22:30", window="22:00-23:00", time_zone="Europe/Berlin")
+    assert "It starts Tue 05 May 22:00." in said
+
+
+@pytest.mark.parametrize(
+    ("until", "warned"),
+    [("17:19", "--until 17:19 is tomorrow 17:19, 23 h 58 min from now."), ("05:20", ""), ("17:21", "")],
+)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_time_that_is_more_than_half_a_day_away_is_pointed_out(
+    desk: Desk, sandbox: Factory, until: str, warned: str, quiet: bool
+) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-04T17:20:30", "UTC")
+    said = desk.run(api, customers([1]), "--until", until, *(["-q"] if quiet else []), campaign=ONE_CYCLE)
+    assert quiet or warned in said.err
+    assert ("from now" in said.err) is (bool(warned) and not quiet)
+
+
+def test_a_run_that_stops_for_a_time_of_another_day_names_the_day(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-04T23:00:00")
+    pacing = {"window": "10:00-12:00", "time_zone": "Europe/Berlin"}
+    said = desk.run(api, customers([1]), "--until", "06:00", campaign=ONE_CYCLE, pacing=pacing)
+    assert said.code == 7
+    assert "--until 06:00 on Tue 05 May (Europe/Berlin): nothing more could end in time" in " ".join(said.out.split())
+
+
+def test_a_plan_and_a_resume_point_it_out_too(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-04T17:20:30", "UTC")
+    config = desk.config(api, campaign=ONE_CYCLE)
+    said = desk("plan", desk.upload(customers([1])), "-c", config, "--run-dir", "run", "--until", "17:20")
+    assert "--until 17:20 is tomorrow 17:20, 23 h 59 min from now." in said.err
+    said = desk("resume", "run", "--yes", "--until", "17:20")
+    assert said.code == 0
+    assert "--until 17:20 is tomorrow 17:20" in said.err
+
+
+def test_without_a_rate_a_plan_says_when_it_starts_and_not_when_it_ends(desk: Desk) -> None:
+    set_clock(desk, "2026-05-04T12:00:00", "UTC")
+    config = desk.config("sandbox", campaign=ONE_CYCLE, pacing={"rate": None, "window": "22:00-06:00"})
+    said = desk("plan", desk.upload(customers([1])), "-c", config, "--run-dir", "run")
+    assert "Rate: no limit. It starts Mon 04 May 22:00.\n" in said.out
+    said = desk("plan", desk.upload(customers([1])), "-c", config, "--run-dir", "again", "--until", "21:00")
+    told = " ".join(said.out.split())
+    assert "It does not fit: no request could end in 22:00-06:00 and before 21:00 (UTC); `resume` sends them." in told
+    said = desk("plan", desk.upload(customers([1])), "-c", desk.config("sandbox"), "--run-dir", "r", "--until", "13:00")
+    assert "Rate: no limit.\n" in said.out
+
+
+def test_the_last_moments_in_which_nothing_could_end_in_time_are_not_counted(desk: Desk) -> None:
+    set_clock(desk, "2026-05-04T12:00:00", "UTC")
+    said = said_by_plan(desk, 2_000, "--until", "12:10")
+    assert "It does not fit: about 99" in said  # 595 of 600 seconds; read_timeout_s is 5
+    window = {"window": "22:00-22:10", "time_zone": "UTC"}
+    assert "It fits in 22:00-22:10 (UTC)" in said_by_plan(desk, 990, **window)
+    assert "Only in 22:00-22:10 (UTC) it takes 2 windows" in said_by_plan(desk, 1_000, **window)
+    set_clock(desk, "2026-05-04T22:09:57", "UTC")
+    assert "It starts Tue 05 May 22:00. It fits in" in said_by_plan(desk, 10, **window)
+
+
 def test_a_night_ends_with_its_window_and_the_next_one_goes_on(desk: Desk, sandbox: Factory) -> None:
     api = sandbox(preload=False)
     desk.monkeypatch.setattr(nightly, "SETTLE_S", 0)

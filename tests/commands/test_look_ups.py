@@ -162,6 +162,66 @@ def test_an_upload_with_too_many_problems_is_refused_before_anybody_is_looked_up
     assert api.calls["enroll"] == 0
 
 
+@pytest.mark.parametrize("command", ["run", "plan", "plan --online"])
+@pytest.mark.parametrize("by_column", [False, True])
+def test_customers_of_another_organisation_are_not_looked_up(
+    desk: Desk, sandbox: Factory, command: str, by_column: bool
+) -> None:
+    api = sandbox(preload=False)
+    upload = "mobile,org_id\n910000000120,50672\n" if by_column else mobiles([120])
+    scope = {} if by_column else {"scope": {"data_scope": "OTHER", "org": 50672}}
+    config = desk.config(api, campaign=ONE_CYCLE, **scope)
+    verb, *options = [*command.split(), *(["--yes"] if command == "run" else [])]
+    said = desk(verb, desk.upload(upload), "-c", config, "--run-dir", "run", *options)
+    assert said.code == 3
+    assert said.err.count("\n") == 1
+    assert "customers of another organisation (50672) need the column customer_id" in said.err
+    assert "mobile may name somebody else; nothing was sent" in said.err
+    assert (api.calls["lookup"], api.calls["enroll"]) == (0, 0)
+    assert not (desk.folder / "run").exists()
+
+
+@pytest.mark.parametrize(("org", "column"), [(None, "Phone"), (50672, "customer_id")])
+def test_a_template_asks_for_what_can_be_used(desk: Desk, org: int | None, column: str) -> None:
+    scope = {"data_scope": "OTHER", "org": org} if org else {"data_scope": "SELF"}
+    config = desk.config("http://127.0.0.1:9", scope=scope, input={"columns": {"mobile": "Phone"}})
+    assert f"upload.xlsx: {column}" in desk("template", "-c", config, "upload.xlsx").out
+
+
+def test_customers_of_another_organisation_who_have_an_id_are_sent(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    upload = "customer_id,mobile,org_id\n120,call me,50672\n"
+    assert desk.run(api, upload, campaign=ONE_CYCLE).code == 0
+    assert (api.calls["lookup"], api.calls["enroll"]) == (0, 1)
+
+
+def test_a_rerun_for_another_organisation_is_refused_before_anybody_is_looked_up(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    desk.run(api, mobiles([199]), campaign=ONE_CYCLE)
+    config = desk.config(api, campaign=ONE_CYCLE, scope={"data_scope": "OTHER", "org": 50672})
+    said = desk("rerun", "run", "--also", "invalid_user", "-c", config, "--yes", "--run-dir", "again")
+    assert said.code == 3
+    assert "need the column customer_id" in said.err
+    assert api.calls["lookup"] == 1
+    assert not (desk.folder / "again").exists()
+
+
+def test_an_answer_that_names_null_is_nobody_and_asked_for_once(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = reads.customer_lookup
+    monkeypatch.setattr(
+        reads, "customer_lookup", lambda query: look_up(query) if query["identifierValue"].endswith("20") else None
+    )
+    api = sandbox(preload=False)
+    assert desk.run(api, mobiles([121, 122, 123, 124, 120]), campaign=ONE_CYCLE).code == 4
+    assert api.calls["lookup"] == 5
+    assert desk.outcomes() == {"enrolled": 1, "invalid_user": 4}
+    row = by_mobile(desk, "invalid_user.csv")[number_of(121)]
+    assert row["error_message"].startswith('{"entity":')
+    assert row["advice"].startswith("Correct the mobile number (with its country code)")
+
+
 # Back in -----------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ import pytest
 from batch.capillary.target_groups import Cycle, Target
 from batch.errors import ConfigError
 from batch.run.cycles import check_cycles, check_targets, choose_cycles
-from batch.run.group_facts import GroupFacts
 
 TODAY = dt.date(2026, 11, 22)
 
@@ -22,7 +21,8 @@ OVER = cycle("October", "2026-10-01", "2026-10-31")
 RUNNING = cycle("November", "2026-11-01", "2026-11-22")
 SWITCHED_OFF = cycle("Extra", "2026-11-01", "2026-12-31", active=False)
 TO_COME = cycle("December", "2026-11-23", "2026-12-31")
-GROUP = GroupFacts(29463, (OVER, RUNNING, SWITCHED_OFF, TO_COME), (Target(5512, "a", True), Target(6, "b", False)))
+CYCLES = (OVER, RUNNING, SWITCHED_OFF, TO_COME)
+TARGETS = (Target(5512, "a", True), Target(6, "b", False))
 
 
 @pytest.mark.parametrize(
@@ -30,34 +30,33 @@ GROUP = GroupFacts(29463, (OVER, RUNNING, SWITCHED_OFF, TO_COME), (Target(5512, 
     [("each", ("November", "December")), ("first", ("November",)), ("current", ("November",))],
 )
 def test_what_is_over_or_not_active_is_left_out_and_said(expand: str, names: tuple[str, ...]) -> None:
-    chosen = choose_cycles(GROUP, expand, TODAY)
+    chosen = choose_cycles(29463, CYCLES, expand, TODAY)
     assert chosen.names == names
     assert chosen.note == "left out, because they are over or not active: October, Extra"
 
 
 def test_the_first_and_the_last_day_belong_to_a_cycle() -> None:
-    assert choose_cycles(GROUP, "current", RUNNING.start).names == ("November",)
-    assert choose_cycles(GROUP, "current", RUNNING.end).names == ("November",)
-    assert choose_cycles(GROUP, "current", TO_COME.start).names == ("December",)
+    assert choose_cycles(29463, CYCLES, "current", RUNNING.start).names == ("November",)
+    assert choose_cycles(29463, CYCLES, "current", RUNNING.end).names == ("November",)
+    assert choose_cycles(29463, CYCLES, "current", TO_COME.start).names == ("December",)
 
 
 @pytest.mark.parametrize(
-    ("facts", "expand", "said"),
+    ("cycles", "expand", "said"),
     [
-        (GroupFacts(1, (OVER, SWITCHED_OFF)), "each", "is running or to come"),
-        (GroupFacts(1, ()), "first", "is running or to come"),
-        (GroupFacts(1, (OVER, TO_COME)), "current", "December begins on 2026-11-23"),
-        (GroupFacts(1, (RUNNING, cycle("Q4", "2026-10-01", "2026-12-31"))), "current", "November, Q4"),
-        (GroupFacts(1, refused="target group 1 does not exist"), "each", "target group 1 does not exist"),
+        ((OVER, SWITCHED_OFF), "each", "is running or to come"),
+        ((), "first", "is running or to come"),
+        ((OVER, TO_COME), "current", "December begins on 2026-11-23"),
+        ((RUNNING, cycle("Q4", "2026-10-01", "2026-12-31")), "current", "November, Q4"),
     ],
 )
-def test_where_no_cycle_can_be_chosen_the_reason_is_said(facts: GroupFacts, expand: str, said: str) -> None:
+def test_where_no_cycle_can_be_chosen_the_reason_is_said(cycles: tuple[Cycle, ...], expand: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        choose_cycles(facts, expand, TODAY)
+        choose_cycles(1, cycles, expand, TODAY)
 
 
 def test_each_planned_cycle_is_judged() -> None:
-    found = check_cycles(GROUP, ["Novembre", "October", "Extra", "November", "December"], TODAY)
+    found = check_cycles(CYCLES, ["Novembre", "October", "Extra", "November", "December"], TODAY)
     assert [finding.is_good for finding in found] == [False, False, False, True, True]
     assert [finding.text for finding in found] == [
         'cycle "Novembre": the target group has no such cycle; did you mean "November"?',
@@ -69,7 +68,7 @@ def test_each_planned_cycle_is_judged() -> None:
 
 
 def test_each_planned_target_is_judged() -> None:
-    assert [(finding.is_good, finding.text) for finding in check_targets(GROUP, [5512, 6, 7])] == [
+    assert [(finding.is_good, finding.text) for finding in check_targets(29463, TARGETS, [5512, 6, 7])] == [
         (True, "target 5512 of group 29463 is active"),
         (False, "target 6 of group 29463 is not active"),
         (False, "target 7 of group 29463 does not exist; the group has: 5512, 6"),

@@ -7,38 +7,50 @@ asked, that is said, and it is not counted as wrong.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from batch.capillary.auth import NO_TOKEN, OAuth
 from batch.capillary.client import CapillaryClient
 from batch.capillary.look_ups import IDENTIFIERS, PATH, judge_look_up, look_up_of, look_up_query
 from batch.capillary.registry import LOOK_UP_CODES
 from batch.capillary.standing import judge_look
-from batch.capillary.target_groups import cycles_path, judge_read, read_cycles, read_targets, targets_path
+from batch.capillary.target_groups import (
+    NOT_ALLOWED,
+    TO_BE_ALLOWED,
+    UnreadableEntry,
+    cycles_path,
+    is_not_allowed,
+    judge_read,
+    read_cycles,
+    read_targets,
+    targets_path,
+)
 from batch.errors import AccessRefused, ConfigError, EnrollBatchError
 from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope, Speaks
 from batch.run.api import api_at
 from batch.run.checks import Check, Status, ok, wrong
 from batch.run.cycles import check_cycles, check_targets, choose_cycles
-from batch.run.group_facts import GroupFacts
+from batch.run.group_facts import take_turn
+from batch.run.online import today
 from batch.sending.conclusions import now_ns
 from batch.sending.pace_file import budget_key
 from batch.sending.pacing import Pacer
 from batch.sending.shared_pacing import SharedPacer
+from batch.sending.window import SECOND_NS
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from batch.capillary.target_groups import Cycle
     from batch.config import Settings
     from batch.model import Verdict
     from batch.run.api import Api
-    from batch.run.cycles import Finding
+    from batch.run.cycles import PlanFinding
     from batch.sending.protocols import Pace
 
 SKEW_S = 60.0
@@ -66,7 +78,7 @@ async def _collected(settings: Settings, api: Api, state: Path, wall_clock: Call
     client = CapillaryClient(api.address, api.credentials, 1)
     pace = _pace(settings, api, state)
     try:
-        return [check async for check in _Asker(settings, api, client, pace, wall_clock).checks()]
+        return [check async for check in _Checks(settings, api, client, pace, wall_clock).checks()]
     finally:
         await client.aclose()
         pace.close()
@@ -86,7 +98,7 @@ class _NotAsked(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asker:
+class _Checks:
     settings: Settings
     api: Api
     client: CapillaryClient
@@ -115,15 +127,20 @@ class _Asker:
         yield self._clock(answer)
         try:
             verdict = judge_read(group, answer, can_renew=False, now_s=self.wall_clock())
-            cycles = read_cycles(answer)
-            yield (access := self._access(answer, verdict, listed=cycles is not None))
+            cycles, unreadable = _listed(answer)
+            yield (access := self._access(answer, verdict, listed=bool(unreadable) or cycles is not None))
             if access.status is Status.WRONG:
                 return
             yield await self._scope()
             if any(name in self.settings.input.columns for name in IDENTIFIERS):
                 yield await self._look_ups()
             if campaign.target_group_id is not None:
-                async for check in self._target(campaign.target_group_id, answer, verdict, cycles):
+                async for check in self._target(
+                    campaign.target_group_id,
+                    verdict,
+                    cycles,
+                    unreadable or f"cannot be asked ({_said(answer, verdict)})",
+                ):
                     yield check
         except _NotAsked as why:
             yield Check("target group", Status.UNKNOWN, str(why))
@@ -135,11 +152,12 @@ class _Asker:
     async def _turn(self) -> None:
         """Wait for a start, as every request does."""
         give_up = now_ns() + int(PATIENCE_S * 1e9)
-        while (at := self.pace.next_start_at(now := now_ns())) > now:
-            if at > give_up or self.pace.held_until > give_up:
+
+        def check(at: int) -> None:
+            if max(at, self.pace.held_until) > give_up:
                 raise _NotAsked("other runs use the whole rate, or the API asked everybody to wait; try again later")
-            await asyncio.sleep((at - now) / 1e9)
-        self.pace.started(now)
+
+        await take_turn(self.pace, check)
 
     def _clock(self, answer: Reply) -> Check:
         try:
@@ -159,9 +177,9 @@ class _Asker:
         if listed or verdict.outcome is Outcome.TARGET_NOT_FOUND:
             return ok("credentials", f"{accepted}, and reading is allowed; enrolling shows only when it is done")
         if verdict.outcome is Outcome.ACCESS_REFUSED:
-            if answer.status == 403 or verdict.error_code in {403, 4000}:
-                text = "reading target groups is not allowed; whether enrolling is shows only when it is done"
-                return Check("credentials", Status.LOOK, f"{text}; ask for the resource Target Loyalty")
+            if is_not_allowed(verdict):
+                text = f"{NOT_ALLOWED}; whether enrolling is shows only when it is done; {TO_BE_ALLOWED}"
+                return Check("credentials", Status.LOOK, text)
             said = f"HTTP {answer.status}, code {verdict.error_code}"
             return wrong("credentials", f"the API does not accept them ({said}); check the variables behind auth", 10)
         if is_oauth:
@@ -195,6 +213,9 @@ class _Asker:
 
     async def _look_ups(self) -> Check:
         """Look somebody up who does not exist: that nobody is found shows that look-ups are allowed."""
+        if self.settings.scope.org is not None:
+            text = "customers of another organisation are not looked up; uploads need the column customer_id"
+            return Check("look-ups", Status.LOOK, text)
         source = self.settings.input.look_up_source
         await self._turn()
         answer = await self.client.read(0, PATH, look_up_query(_NO_IDENTIFIER, source), prefixed=False)
@@ -216,8 +237,9 @@ class _Asker:
         return Check("look-ups", Status.UNKNOWN, f"the API cannot be asked ({said})")
 
     async def _target(
-        self, group: int, answer: Reply, verdict: Verdict, cycles: tuple[Cycle, ...] | None
+        self, group: int, verdict: Verdict, cycles: tuple[Cycle, ...] | None, why_not: str
     ) -> AsyncIterator[Check]:
+        """Check the target group of the config; `why_not` goes on after "the API": why there are no `cycles`."""
         campaign = self.settings.campaign
         if self.settings.scope.data_scope == "OTHER":
             text = f"{group} belongs to another organisation; no page documents that the API can be asked about it"
@@ -228,36 +250,47 @@ class _Asker:
             yield wrong("target group", text, 2)
             return
         if cycles is None:
-            yield Check("target group", Status.UNKNOWN, f"the API cannot be asked ({_said(answer, verdict)})")
+            yield Check("target group", Status.UNKNOWN, f"the API {why_not}")
             if campaign.cycles == "api":
-                yield wrong("cycles", "only the API knows them, and it cannot be asked; write campaign.cycles out", 2)
+                text = "only the API knows them, and it cannot be asked; write campaign.cycles out"
+                yield wrong("cycles", text, 10 if is_not_allowed(verdict) else 2)
             return
-        yield ok("target group", f"{group} has {len(cycles)} cycles")
+        yield ok("target group", f"{group} has {len(cycles)} cycle{'' if len(cycles) == 1 else 's'}")
         if campaign.target_id is not None:
-            targets = read_targets(await self._read(targets_path(group)))
-            if targets is None:
-                yield Check("target", Status.UNKNOWN, "the API does not list the targets of this group")
-            else:
-                facts = GroupFacts(group, cycles, targets)
-                yield _found("target", check_targets(facts, [campaign.target_id]), "campaign.target_id")
-        today = dt.datetime.fromtimestamp(self.wall_clock(), ZoneInfo(self.settings.pacing.time_zone)).date()
+            yield await self._one_target(group, campaign.target_id)
+        day = today(self.settings, int(self.wall_clock() * SECOND_NS))
         if campaign.cycles == "api" and campaign.kind == Kind.MILESTONE:
-            yield _chosen(GroupFacts(group, cycles), campaign.expand, today)
+            yield _chosen(group, cycles, campaign.expand, day)
         elif campaign.cycle_names and campaign.kind == Kind.MILESTONE:
-            yield _found(
-                "cycles", check_cycles(GroupFacts(group, cycles), campaign.cycle_names, today), "campaign.cycles"
-            )
+            yield _found("cycles", check_cycles(cycles, campaign.cycle_names, day), "campaign.cycles")
+
+    async def _one_target(self, group: int, target_id: int) -> Check:
+        try:
+            targets = read_targets(await self._read(targets_path(group)))
+        except UnreadableEntry as fault:
+            return Check("target", Status.UNKNOWN, f"the targets of this group cannot be read ({fault})")
+        if targets is None:
+            return Check("target", Status.UNKNOWN, "the API does not list the targets of this group")
+        return _found("target", check_targets(group, targets, [target_id]), "campaign.target_id")
 
 
-def _chosen(facts: GroupFacts, expand: str, today: dt.date) -> Check:
+def _listed(answer: Reply) -> tuple[tuple[Cycle, ...] | None, str]:
+    """Return the cycles that an answer lists, None where it lists none, and what keeps them from being read."""
     try:
-        chosen = choose_cycles(facts, expand, today)
+        return read_cycles(answer), ""
+    except UnreadableEntry as fault:
+        return None, f"lists cycles that cannot be read ({fault})"
+
+
+def _chosen(group: int, cycles: tuple[Cycle, ...], expand: str, day: dt.date) -> Check:
+    try:
+        chosen = choose_cycles(group, cycles, expand, day)
     except ConfigError as error:
         return wrong("cycles", error.text, error.exit_code)
     return ok("cycles", f"by the API: {', '.join(chosen.names)}")
 
 
-def _found(name: str, findings: list[Finding], key: str) -> Check:
+def _found(name: str, findings: list[PlanFinding], key: str) -> Check:
     """Return one line of several findings: what is wrong with the first that is not good, else how many are."""
     bad = [finding.text for finding in findings if not finding.is_good]
     if bad:
