@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from batch.storage.failures import StorageFailed
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from batch.nightly.choice import Ending, Upload
@@ -22,8 +23,14 @@ CLAIMED = "claimed"
 """The folder inside an inbox that holds claims."""
 REASON = ".reason.txt"
 REPORT = ".report"
-NOT_FOR_OTHERS = ("ledger.sqlite", "sandbox.sqlite", "lock", "input")
-"""What of a run's folder stays at home: names, or the beginnings of names."""
+"""What is appended to a file's name for what lies beside it where it ended."""
+
+
+def no_folder(name: str) -> StorageFailed:
+    """Return what is wrong where a file lies in the place of one of the inbox's own folders; `name` begins with it."""
+    return StorageFailed(
+        f"`{name.partition('/')[0]}` is a file where the inbox has a folder; rename it or take it away"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,10 @@ class Inbox(Protocol):
         ...
 
     def claim(self, upload: Upload) -> Claim | None:
-        """Take a file; None where somebody else was faster, or it is gone or no longer what it was."""
+        """Take a file; None where somebody else was faster, or it is gone or no longer what it was.
+
+        Where it cannot be taken, others may be: so the caller names it, goes on, and looks first.
+        """
         ...
 
     def fetch(self, claim: Claim, target: Path) -> None:
@@ -70,16 +80,18 @@ class Inbox(Protocol):
     def finish(self, claim: Claim, ending: Ending, *, reason: str | None = None, report: Path | None = None) -> str:
         """Move the file to where it ends; return its name there, such as `done/may-2.csv`.
 
-        `reason` is written beside it, `report` (a run's folder) is uploaded beside it where the inbox is remote; both
-        before the file is moved, so that a file that lies there has them.
+        `reason` is written beside it, `report` (a run's folder) is uploaded beside it where the inbox is remote.
         Raises: NotThere where the claim was taken from us, being thought dead; nothing is moved.
         """
         ...
 
-    def move_on(self, place: str, ending: Ending, report: Path | None = None) -> str | None:
+    def move_on(
+        self, place: str, ending: Ending, report: Path | None = None, *, reason: str | None = None
+    ) -> str | None:
         """Move a file that had ended in one folder, such as `unfinished/may.csv`, to another; return its name there.
 
-        None where it does not lie there any more. Only for the machine that has the file's run.
+        What lay beside it is removed. Where it ends as before, it stays where it is, and what lies beside it is
+        renewed. None where it does not lie there any more. Only for the machine that has the file's run.
         """
         ...
 
@@ -91,7 +103,9 @@ class Inbox(Protocol):
         """Return the claims of others that are not known to be dead."""
         ...
 
+    def check(self) -> None:
+        """Let a file of our own go the way of an upload through all folders, and remove it.
 
-def report_files(folder: Path) -> Sequence[Path]:
-    """Return the files of a run's folder that belong to its report, in order."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(NOT_FOR_OTHERS))
+        Raises: StorageFailed, which says what cannot be done with a file.
+        """
+        ...

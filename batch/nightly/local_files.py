@@ -8,11 +8,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.nightly.inbox import no_folder
 from batch.storage.failures import AlreadyThere, NotThere, StorageFailed
 from batch.storage.fetching import save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 
 class LocalFiles:
@@ -43,6 +44,8 @@ class LocalFiles:
             if folder:
                 return []
             raise NotThere("there is no such folder; make it") from None
+        except NotADirectoryError:
+            raise no_folder(folder) if folder else NotThere("it is a file; give a folder") from None
         except OSError as error:
             raise _failure(error) from error
 
@@ -76,8 +79,31 @@ class LocalFiles:
     @contextlib.contextmanager
     def _made_for(self, name: str) -> Iterator[Path]:
         target = self._root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise no_folder(name) from None
         yield target
+
+    def names(self, folder: str) -> set[str]:
+        """Return the names of all that lies in a folder."""
+        return {entry.name for entry in self._entries(folder)}
+
+    def make_file(self, name: str, content: bytes) -> None:
+        """Make a file that is not there yet."""
+        with _translated(), self._made_for(name) as target, target.open("xb") as file:
+            file.write(content)
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder that is not there yet."""
+        with _translated(), self._made_for(name) as target:
+            target.mkdir()
+
+    def remove_files(self, names: Collection[str]) -> None:
+        """Remove files that are there."""
+        with _translated():
+            for name in names:
+                (self._root / name).unlink(missing_ok=True)
 
     def remove_folder(self, folder: str) -> None:
         """Remove a folder if it is there and empty."""

@@ -28,7 +28,8 @@ class Message:
     """One message, the same for everybody who gets it.
 
     `about` names the run or the night; `exit_code` is None at the start; `report` is a path or a link, "" for none;
-    `at_s` is seconds since 1970. `message_id` lets a receiver know a message that is sent again.
+    `at_s` is seconds since 1970. `headline` says in a few words how it went, where the occasion says too little.
+    `message_id` lets a receiver know a message that is sent again.
     """
 
     occasion: Occasion
@@ -37,12 +38,15 @@ class Message:
     text: str
     report: str
     at_s: float
+    headline: str = ""
     message_id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(16)}")
 
     @property
     def title(self) -> str:
         """One line for a subject."""
-        return f"enroll-batch {self.about}: {self.occasion}"
+        is_said = self.headline and self.occasion is not Occasion.RECOVERED
+        said = [*([] if is_said else [self.occasion.value]), *([self.headline] if self.headline else [])]
+        return ": ".join([f"enroll-batch {self.about}", *said])
 
     @property
     def body(self) -> str:

@@ -26,8 +26,9 @@ _LAST_SUCCESS = "last_success_timestamp_seconds"
 class Figures:
     """How the last run of a config stands. Times are seconds since 1970; None where there is none.
 
-    `rows` counts the upload's rows by what became of them, `outcomes` its requests. `exit_code` is None while the run
-    is at work.
+    `rows` counts the upload's rows by what became of them, `outcomes` its requests, `in_doubt_beside` those of the
+    config's other runs that are in doubt still. `exit_code` is that of the last run or night, None while a run is at
+    work.
     """
 
     config: str
@@ -41,6 +42,7 @@ class Figures:
     started_at: float | None
     exit_code: int | None
     last_success_at: float | None
+    in_doubt_beside: int = 0
 
 
 def metrics_text(figures: Figures) -> str:
@@ -52,11 +54,11 @@ def _lines(figures: Figures) -> Iterator[str]:
     config = {"config": figures.config}
     rows = [(config | {"disposition": name}, count) for name, count in figures.rows.items()]
     outcomes = [(config | {"outcome": outcome.value}, figures.outcomes.get(outcome, 0)) for outcome in Outcome]
-    in_doubt = figures.outcomes.get(Outcome.IN_DOUBT, 0)
+    in_doubt = figures.outcomes.get(Outcome.IN_DOUBT, 0) + figures.in_doubt_beside
     yield from _family("rows", "Rows of the upload by what became of them, in the last run.", rows)
     yield from _family("requests", "Requests by outcome, in the last run; not_sent: still open.", outcomes)
     for name, text, value in (
-        ("in_doubt_outstanding", "Requests of the last run of which nobody knows whether they were applied.", in_doubt),
+        ("in_doubt_outstanding", "Requests of all runs of which nobody knows whether they were applied.", in_doubt),
         ("attempts", "Requests sent in the last run, retries included.", figures.attempts),
         ("retries", "Requests of the last run that were sent once more.", figures.retries),
         ("in_flight", "Requests that are out now.", figures.in_flight),
@@ -64,8 +66,8 @@ def _lines(figures: Figures) -> Iterator[str]:
         ("throttled_seconds", "How long nothing might start because the API asked for it.", figures.throttled_s),
         ("running", "Whether a run is at work: 1 or 0.", int(figures.exit_code is None)),
         ("last_run_timestamp_seconds", "When the last run began to send.", figures.started_at),
-        ("last_exit_code", "How the last run ended; absent while one is at work.", figures.exit_code),
-        (_LAST_SUCCESS, "When a run last came to its end: exit code 0, 4 or 5.", figures.last_success_at),
+        ("last_exit_code", "How the last run or night ended; absent while a run is at work.", figures.exit_code),
+        (_LAST_SUCCESS, "When a run or night last came to its end: exit code 0, 4, 5.", figures.last_success_at),
     ):
         if value is not None:
             yield from _family(name, text, [(config, value)])

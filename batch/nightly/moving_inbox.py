@@ -6,22 +6,24 @@ it a claim with its file; nothing lies in between. It does not know which machin
 
 from __future__ import annotations
 
-import time
+import contextlib
+import secrets
 from typing import TYPE_CHECKING, Protocol
 
+from batch.nightly import endings
 from batch.nightly.choice import Ending, Upload, names_for
-from batch.nightly.claims import let_go, new_holder, read_holder
-from batch.nightly.inbox import CLAIMED, REASON, REPORT, Claim, Held, report_files
-from batch.storage.failures import AlreadyThere, NotThere
+from batch.nightly.claims import let_go, read_holder
+from batch.nightly.inbox import CLAIMED, Claim, Held, no_folder
+from batch.nightly.probing import go_the_way
+from batch.storage.failures import AlreadyThere, NotThere, StorageFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from batch.nightly.claims import Holder
+    from batch.nightly.claims import Claims, Holder
 
 
-class Files(Protocol):
+class Files(endings.Folder, Protocol):
     """A folder of files; paths are relative to it, with `/` between their parts."""
 
     def files(self, folder: str) -> list[tuple[str, int, int]]:
@@ -39,57 +41,48 @@ class Files(Protocol):
         """
         ...
 
-    def move(self, old: str, new: str) -> None:
-        """Rename a file that nobody else renames, and never replace another; folders above `new` are made.
-
-        Raises: NotThere for no `old`, AlreadyThere for a `new`.
-        """
-        ...
-
-    def remove_folder(self, folder: str) -> None:
-        """Remove a folder if it is there and empty."""
-        ...
-
     def fetch(self, name: str, target: Path) -> None:
         """Copy a file to this machine, whole or not at all. Raises: NotThere."""
-        ...
-
-    def put(self, files: Sequence[tuple[Path | bytes, str]]) -> None:
-        """Copy files, or contents, to names in this folder; folders are made, files of these names replaced."""
         ...
 
 
 class MovingInbox:
     """An inbox whose files are taken by renaming them."""
 
-    def __init__(self, shown: str, files: Files, *, is_remote: bool, wall_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, shown: str, files: Files, claims: Claims, *, is_remote: bool) -> None:
         self.shown = shown
         self.is_remote = is_remote
         self._files = files
-        self._wall_ns = wall_ns
+        self._claims = claims
 
     def look(self) -> list[Upload]:
-        """Return the files that lie in the inbox."""
-        return [Upload(*found) for found in self._files.files("")]
+        """Return the files that lie in the inbox. Raises: StorageFailed where one has the name of our own folders."""
+        found = [Upload(*found) for found in self._files.files("")]
+        for upload in found:
+            if upload.name in {CLAIMED, *Ending}:  # told before anything is sent that could not be put away then
+                raise no_folder(upload.name)
+        return found
 
     def claim(self, upload: Upload) -> Claim | None:
         """Take a file by moving it into a folder that is named after us."""
-        holder = new_holder(self._wall_ns())
+        holder = self._claims.new()  # kept where moving fails: whether it was moved is not known, the next night sees
         folder = f"{CLAIMED}/{holder}"
         claim = Claim(upload, holder, f"{folder}/{upload.name}")
         try:
             self._files.take(upload.name, claim.key)
+            is_as_found = [Upload(*found) for found in self._files.files(folder)] == [upload]
         except NotThere:
             self._files.remove_folder(folder)
             let_go(holder)
             return None
-        except BaseException:
-            let_go(holder)  # whether it was moved is not known; `recover` will see
+        except StorageFailed:
+            with contextlib.suppress(StorageFailed):
+                self._files.remove_folder(folder)
             raise
-        if [Upload(*found) for found in self._files.files(folder)] != [upload]:
-            self.give_back(claim)
-            return None
-        return claim
+        if is_as_found:
+            return claim
+        self.give_back(claim)
+        return None
 
     def fetch(self, claim: Claim, target: Path) -> None:
         """Copy a claimed file to a path on this machine."""
@@ -97,61 +90,38 @@ class MovingInbox:
 
     def give_back(self, claim: Claim) -> None:
         """Let others take the file."""
-        try:
+        with contextlib.suppress(NotThere):  # taken from us, being thought dead
             self._bring_back(claim.upload.name, claim.holder)
-        except NotThere:
-            return  # taken from us, being thought dead
-        finally:
-            let_go(claim.holder)
+        let_go(claim.holder)
 
     def finish(self, claim: Claim, ending: Ending, *, reason: str | None = None, report: Path | None = None) -> str:
         """Move the file to where it ends, with its reason and its report."""
-        place = self._put_away(claim.key, ending, reason, report)
+        place = endings.put_away(self._files, claim.key, ending, reason, report if self.is_remote else None)
         self._files.remove_folder(claim.key.rpartition("/")[0])
         let_go(claim.holder)
         return place
 
-    def move_on(self, place: str, ending: Ending, report: Path | None = None) -> str | None:
+    def move_on(
+        self, place: str, ending: Ending, report: Path | None = None, *, reason: str | None = None
+    ) -> str | None:
         """Move a file that had ended in one folder to another."""
         try:
-            return self._put_away(place, ending, None, report)
+            return endings.move_on(self._files, place, ending, reason, report if self.is_remote else None)
         except NotThere:
             return None
-
-    def _put_away(self, old: str, ending: Ending, reason: str | None, report: Path | None) -> str:
-        taken = {name for name, _, _ in self._files.files(ending)}
-        for name in names_for(old.rpartition("/")[2]):
-            if name in taken:
-                continue
-            self._files.put(list(self._beside(f"{ending}/{name}", reason, report)))
-            try:
-                self._files.move(old, f"{ending}/{name}")
-            except AlreadyThere:
-                continue  # another machine has just finished a file of this name
-            break
-        return f"{ending}/{name}"
-
-    def _beside(self, place: str, reason: str | None, report: Path | None) -> Iterator[tuple[Path | bytes, str]]:
-        if reason is not None:
-            yield f"{reason}\n".encode(), f"{place}{REASON}"
-        if report is not None and self.is_remote:
-            for path in report_files(report):
-                yield path, f"{place}{REPORT}/{path.name}"
 
     def recover(self) -> list[str]:
         """Bring back the files of dead claims. Each claim is first made ours, so that of two machines one does it."""
         back = []
-        for dead in [holder for holder in self._holders() if holder.is_dead(self._wall_ns())]:
-            ours = new_holder(self._wall_ns())
-            try:
-                self._files.take(f"{CLAIMED}/{dead}", f"{CLAIMED}/{ours}")
-                for name, _, _ in self._files.files(f"{CLAIMED}/{ours}"):
-                    self._bring_back(name, ours)
-                    back.append(name)
-                self._files.remove_folder(f"{CLAIMED}/{ours}")
-            except NotThere:
-                continue
-            finally:
+        with self._claims.recovering(self.shown):
+            for dead in [holder for holder in self._holders() if self._claims.is_dead(holder)]:
+                ours = self._claims.new()
+                with contextlib.suppress(NotThere):
+                    self._files.take(f"{CLAIMED}/{dead}", f"{CLAIMED}/{ours}")
+                    for name, _, _ in self._files.files(f"{CLAIMED}/{ours}"):
+                        self._bring_back(name, ours)
+                        back.append(name)
+                    self._files.remove_folder(f"{CLAIMED}/{ours}")
                 let_go(ours)
         return back
 
@@ -161,7 +131,7 @@ class MovingInbox:
         return [
             Held(name, holder)
             for holder in others
-            if not holder.is_dead(self._wall_ns())
+            if not self._claims.is_dead(holder)
             for name, _, _ in self._files.files(f"{CLAIMED}/{holder}")
         ]
 
@@ -181,3 +151,19 @@ class MovingInbox:
                 continue
             break
         self._files.remove_folder(f"{CLAIMED}/{holder}")
+
+    def check(self) -> None:
+        """Let a file go the way of an upload, and remove it with the folders that were made for it."""
+        self.look()
+        folder, before = f"{CLAIMED}/.doctor-{secrets.token_hex(4)}", set(self._files.folders(""))
+
+        def claim(name: str) -> str:
+            self._files.take(name, f"{folder}/{name}")
+            return f"{folder}/{name}"
+
+        try:
+            go_the_way(self._files, self._files.fetch, claim)
+        finally:
+            with contextlib.suppress(StorageFailed):
+                for made in (folder, *({CLAIMED, *Ending} - before)):
+                    self._files.remove_folder(made)

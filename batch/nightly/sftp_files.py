@@ -8,12 +8,13 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING, TypeVar
 
+from batch.nightly.inbox import no_folder
 from batch.storage import sftp
 from batch.storage.failures import AlreadyThere, NotThere
 from batch.storage.fetching import save
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
     import asyncssh
@@ -58,6 +59,38 @@ class SftpFiles:
                 return []
             raise
 
+    def names(self, folder: str) -> set[str]:
+        """Return the names of all that lies in a folder."""
+        return {name for name, _ in self._entries(folder)}
+
+    def make_file(self, name: str, content: bytes) -> None:
+        """Make a file that is not there yet."""
+
+        async def ask(session: asyncssh.SFTPClient) -> None:
+            async with session.open(self._path(name), "xb") as file:
+                await file.write(content)
+
+        self._make(name, ask)
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder that is not there yet."""
+        self._make(name, lambda session: session.mkdir(self._path(name)))
+
+    def _make(self, name: str, make: Callable[[asyncssh.SFTPClient], Awaitable[None]]) -> None:
+        """Make what is not there yet. That it is there is a failure like any other, so it is asked for then."""
+        import asyncssh  # noqa: PLC0415
+
+        async def ask(session: asyncssh.SFTPClient) -> None:
+            await self._make_folder_of(session, name)
+            try:
+                await make(session)
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                if await session.lexists(self._path(name)):
+                    raise AlreadyThere("there is a file of that name already") from None
+                raise
+
+        self._ask(ask)
+
     def take(self, old: str, new: str) -> None:
         """Rename a file or folder that others may rename too: one of all wins."""
         import asyncssh  # noqa: PLC0415 - an extra
@@ -85,6 +118,18 @@ class SftpFiles:
                 raise
 
         self._ask(ask)
+
+    def remove_files(self, names: Collection[str]) -> None:
+        """Remove files that are there."""
+        import asyncssh  # noqa: PLC0415
+
+        async def ask(session: asyncssh.SFTPClient) -> None:
+            for name in names:
+                with contextlib.suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+                    await session.remove(self._path(name))
+
+        if names:
+            self._ask(ask)
 
     def remove_folder(self, folder: str) -> None:
         """Remove a folder if it is there and empty."""
@@ -130,8 +175,11 @@ class SftpFiles:
             try:
                 await session.mkdir(self._path(folder))
             except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
-                if not await session.isdir(self._path(folder)):  # somebody else has made it just now
-                    raise
+                if await session.isdir(self._path(folder)):  # somebody else has made it just now
+                    continue
+                if await session.lexists(self._path(folder)):
+                    raise no_folder(folder) from None
+                raise
 
     def _ask(self, question: Callable[[asyncssh.SFTPClient], Awaitable[T]], patience_s: float = PATIENCE_S) -> T:
         async def ask() -> T:

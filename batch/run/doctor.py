@@ -1,6 +1,6 @@
 """Before a run: is everything in place? Each check is one line: in order, or what is wrong and what to do.
 
-Joins the config, the folders, the API (`asking`) and those who are told. Changes nothing: what is written to see
+Joins the config, the folders, the API (`api_checks`) and those who are told. Changes nothing: what is written to see
 whether it can be written is removed at once (the file of the shared rate stays, as after every run), and nobody is sent
 a message.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING
 from batch.config import load_settings
 from batch.errors import ConfigError, EnrollBatchError
 from batch.model import Action
+from batch.nightly.choice import is_upload
 from batch.nightly.messages import Undelivered
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
 from batch.run.api import check_api
-from batch.run.asking import api_checks
+from batch.run.api_checks import api_checks
 from batch.run.checks import Check, Status, ok, wrong
 from batch.run.telling import ways_of
 from batch.sending.pace_file import state_folder
@@ -111,18 +113,29 @@ def _inbox(settings: Settings) -> Iterator[Check]:
         yield wrong("inbox", error.text.removeprefix("inbox: "), 2)
         return
     try:
-        waiting = len(inbox.look())
+        waiting = sum(is_upload(upload.name) for upload in inbox.look())
+        inbox.check()
     except StorageFailed as failure:
         yield wrong("inbox", f"{inbox.shown}: {failure.text}", 2)
         return
     if not inbox.is_remote and (room := _room_in("inbox", Path(inbox.shown), "inbox")).status is Status.WRONG:
         yield room
         return
-    yield ok("inbox", f"{inbox.shown} can be read; files in it: {waiting}")
+    if not inbox.is_remote and _is_of_others_and_sticky(Path(inbox.shown)):
+        text = f"from {inbox.shown} only who has put a file there can take it (chmod -t changes that)"
+        yield Check("inbox", Status.LOOK, text)
+        return
+    yield ok("inbox", f"files can go their way in {inbox.shown}; uploads in it: {waiting}")
+
+
+def _is_of_others_and_sticky(folder: Path) -> bool:
+    """Return whether what others put into a folder is theirs to move, which a file of our own cannot show."""
+    status = folder.stat()
+    return bool(status.st_mode & stat.S_ISVTX) and hasattr(os, "geteuid") and os.geteuid() not in {0, status.st_uid}
 
 
 def _notifications(settings: Settings) -> Iterator[Check]:
-    for way, _ in ways_of(settings):
+    for way, _ in ways_of(settings.notify):
         try:
             yield ok(way.name, way.check())
         except Undelivered as fault:

@@ -77,19 +77,23 @@ def locked(folder: Path) -> Iterator[None]:
 
 def is_locked(folder: Path) -> bool:
     """Return whether a living process holds the lock of a run; whoever is about to take it is not kept from it."""
-    path = folder / LOCK_NAME
+    return bool(is_held(folder / LOCK_NAME))
+
+
+def is_held(path: Path) -> bool | None:
+    """Return whether a living process holds a lock; None where it is not there, or its drive does not tell."""
     if sys.platform == "win32":
-        return _cannot_be_taken(path)
+        return _cannot_be_taken(path) if path.exists() else None
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look do not see each other
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return None
     finally:
         os.close(descriptor)
     return False

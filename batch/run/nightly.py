@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import ConfigError, InputRefused, Interrupted, LookUpsStopped, RunLocked, UsageError
+from batch.errors import EXIT_CODES, ConfigError, InputRefused, Interrupted, LookUpsStopped, RunLocked, UsageError
 from batch.model import State
 from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.inbox import REPORT
@@ -21,6 +21,7 @@ from batch.run.earlier import BeingSent, SentBefore
 from batch.run.inputs import HandedOver
 from batch.run.lock import is_locked
 from batch.run.looking_up import Asking
+from batch.run.night_locks import NightLocks
 from batch.run.opening import Overrides, new_run, unfinished_run
 from batch.run.planning import plan, plan_again
 from batch.run.put_aside import forget, remember, waiting_no_longer
@@ -63,7 +64,8 @@ class Night:
             raise ConfigError(f"{config}: inbox is not set; name the folder that `nightly` takes files from")
         self._config = config
         self._settings = settings
-        self._inbox = open_inbox(settings.inbox, wall_ns)
+        self._locks = NightLocks(Path(settings.report.dir))
+        self._inbox = open_inbox(settings.inbox, wall_ns, self._locks)
         self._say = say
         self._warn = warn
         self._sleep = sleep
@@ -89,7 +91,7 @@ class Night:
 
         Raises:
             Interrupted: a signal came while nothing was out. What was taken is given back.
-            UsageError: report.dir cannot be read.
+            UsageError: report.dir cannot be read or written.
         """
         try:
             for found in unfinished_runs(Path(self._settings.report.dir), self._config):
@@ -97,7 +99,8 @@ class Night:
                     self._note(self._go_on(found))
             self._move_on()
             if not self._is_over:
-                self._take_all()
+                with self._locks.held(self._inbox.shown):
+                    self._take_all()
         except StorageFailed as failure:
             self._note(Ended(self._inbox.shown, 1, f"the inbox: {failure.text}", told="The inbox cannot be used."))
         except (KeyboardInterrupt, Interrupted):
@@ -162,11 +165,22 @@ class Night:
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
-        for aside in waiting_no_longer(Path(self._settings.report.dir), self._inbox.shown):
-            place = self._inbox.move_on(aside.place, ending_of(aside.exit_code), aside.folder)
-            forget(aside.folder)
+        asides = waiting_no_longer(Path(self._settings.report.dir), self._inbox.shown)
+        stuck = set[Path]()
+        for aside in asides:
+            name, ending = PurePath(aside.place).name, ending_of(aside.exit_code)
+            reason = EXIT_CODES[aside.exit_code] if ending is Ending.FAILED else None
+            try:
+                place = self._inbox.move_on(aside.place, ending, aside.folder, reason=reason)
+            except StorageFailed as failure:
+                stuck.add(aside.folder)
+                text = f"its run has ended, but it could not be moved to {ending}: {failure.text}"
+                self._note(Ended(name, 1, text, told="Its run has ended, but it could not be moved."))
+                continue
             if place is not None and place != aside.place:
-                self._say(f"{PurePath(aside.place).name}: its run has ended; the file is now {place}")
+                self._say(f"{name}: its run has ended; the file is now {place}")
+        for folder in {aside.folder for aside in asides} - stuck:
+            forget(folder)
 
     # -- the inbox -----------------------------------------------------------------------------------------------------
 

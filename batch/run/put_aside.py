@@ -56,7 +56,7 @@ def forget(folder: Path) -> None:
 
 def _places(folder: Path, inbox: str) -> list[str]:
     try:
-        lines = (folder / NOTE_NAME).read_text("utf-8").splitlines()
+        lines = (folder / NOTE_NAME).read_text("utf-8").split("\n")  # names may hold what else separates lines
     except (OSError, UnicodeDecodeError):
         return []
     return [line.removeprefix(f"{inbox}/") for line in lines if line.startswith(f"{inbox}/")]

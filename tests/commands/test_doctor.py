@@ -149,6 +149,37 @@ def test_a_connected_organisation_is_asked_about(
     assert lines(said)["target group"].startswith("unknown: 29463 belongs to another organisation")
 
 
+def test_customers_of_another_organisation_are_not_tried_to_be_looked_up(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    columns = {"columns": {"mobile": "Phone"}}
+    said = desk("doctor", "-c", desk.config(api, scope={"data_scope": "OTHER", "org": 50672}, input=columns))
+    assert said.code == 0
+    assert lines(said)["look-ups"].startswith("look: customers of another organisation are not looked up")
+    assert api.calls["lookup"] == 0
+
+
+@pytest.mark.parametrize(("cycles", "code"), [(["PERIOD_G_29463_1"], 0), ("api", 2)])
+def test_cycles_that_cannot_be_read_are_named(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch, cycles: object, code: int
+) -> None:
+    entry = {"id": 7, "refCode": "C7", "startDate": "2026-01-01", "endDate": None, "active": True}
+    monkeypatch.setattr("batch.sandbox.reads.target_periods", lambda *_: [entry])
+    said = desk("doctor", "-c", desk.config(sandbox(), campaign={"cycles": cycles}))
+    assert said.code == code
+    text = "unknown: the API lists cycles that cannot be read (entry 1, cycle 7: endDate is null, no date)"
+    assert lines(said)["target group"] == text
+    assert lines(said)["credentials"].startswith("ok: ")
+
+
+def test_targets_that_cannot_be_read_are_no_fault(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch.sandbox.reads.targets", lambda *_: [{"id": None}])
+    said = desk("doctor", "-c", desk.config(sandbox()))
+    assert said.code == 0
+    assert lines(said)["target"].startswith("unknown: the targets of this group cannot be read (entry 1, target null")
+
+
 def test_nobody_there_is_said(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -251,7 +282,7 @@ def test_programs_get_json(desk: Desk, sandbox: Factory) -> None:
 @pytest.mark.parametrize(
     ("inbox", "said"),
     [
-        (".", "can be read; files in it: 2"),
+        (".", "; uploads in it: 2"),
         ("nowhere", "/nowhere: "),
         ("https://host/inbox", "nothing can be moved over"),
     ],
@@ -265,10 +296,62 @@ def test_an_inbox_is_looked_into(desk: Desk, inbox: str, said: str) -> None:
     assert said in check.text
 
 
-@pytest.mark.parametrize(("access", "said", "code"), [(True, "ok: by the API: PERIOD_G", 0), (False, "wrong: only", 2)])
+@pytest.mark.parametrize(
+    ("access", "said", "code"), [(True, "ok: by the API: PERIOD_G", 0), (False, "wrong: only", 10)]
+)
 def test_cycles_that_only_the_api_knows_are_asked_for(
     desk: Desk, sandbox: Factory, access: bool, said: str, code: int
 ) -> None:
     found = desk("doctor", "-c", desk.config(sandbox(access=access), campaign={"cycles": "api"}))
     assert found.code == code
     assert lines(found)["cycles"].startswith(said)
+
+
+def test_only_uploads_are_counted_and_nothing_is_left_in_an_inbox(desk: Desk) -> None:
+    inbox = desk.folder / "inbox"
+    inbox.mkdir()
+    for name in ("may.csv", ".may.csv", "may.csv.part"):
+        (inbox / name).write_text("customer_id\n1\n")
+    said = desk("doctor", "-c", desk.config("sandbox", auth=None, inbox=str(inbox)))
+    assert lines(said)["inbox"] == f"ok: files can go their way in {inbox}; uploads in it: 1"
+    assert sorted(path.name for path in inbox.iterdir()) == [".may.csv", "may.csv", "may.csv.part"]
+
+
+@pytest.mark.parametrize("name", ["claimed", "done", "failed", "unfinished"])
+def test_a_file_where_the_inbox_has_a_folder_is_said(desk: Desk, name: str) -> None:
+    inbox = desk.folder / "inbox"
+    inbox.mkdir()
+    (inbox / name).write_text("customer_id\n1\n")
+    said = desk("doctor", "-c", desk.config("sandbox", auth=None, inbox=str(inbox)))
+    assert said.code == 2
+    text = f"{inbox}: `{name}` is a file where the inbox has a folder; rename it or take it away"
+    assert lines(said)["inbox"] == f"wrong: {text}"
+
+
+def test_a_right_that_is_missing_in_an_inbox_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    inbox = desk.folder / "inbox"
+    inbox.mkdir()
+    config = desk.config("sandbox", auth=None, inbox=str(inbox))
+    monkeypatch.setattr("pathlib.Path.rename", refused)
+    said = desk("doctor", "-c", config)
+    assert said.code == 2
+    text = f"{inbox}: a file cannot be claimed: it cannot be used (Permission denied); check its rights and the disk"
+    assert lines(said)["inbox"] == f"wrong: {text}"
+    assert list(inbox.iterdir()) == []
+
+
+@pytest.mark.parametrize(("user", "said"), [(0, "ok: files can"), (12, "look: from"), ("owner", "ok: files can")])
+def test_a_folder_in_which_others_keep_their_files_is_said(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, user: int | str, said: str
+) -> None:
+    inbox = desk.folder / "inbox"
+    inbox.mkdir()
+    inbox.chmod(0o1777)
+    owner = inbox.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner if user == "owner" else user)
+    found = desk("doctor", "-c", desk.config("sandbox", auth=None, inbox=str(inbox)))
+    assert found.code == 0
+    assert lines(found)["inbox"].startswith(said)

@@ -21,8 +21,23 @@ from tests.commands.conftest import Desk, Factory, customers, desk
 from tests.machine.openssh import OpenSshServer, make_home, new_key, openssh_server
 from tests.nightly.inbox.conftest import Site, own_claims
 from tests.nightly.inbox.test_contract import *  # noqa: F403 - what holds for every inbox holds here
+from tests.nightly.inbox.test_endings import (
+    run,
+    test_a_report_is_put_beside_the_file_where_people_cannot_see_ours,
+    test_of_many_that_finish_one_name_each_keeps_its_own_reason_and_report,
+    test_what_lay_beside_a_file_does_not_stay_when_it_moves_on,
+)
+from tests.nightly.inbox.test_probing import test_an_inbox_in_which_everything_is_allowed_is_as_it_was
 
-__all__ = ["desk", "own_claims"]
+__all__ = [
+    "desk",
+    "own_claims",
+    "run",
+    "test_a_report_is_put_beside_the_file_where_people_cannot_see_ours",
+    "test_an_inbox_in_which_everything_is_allowed_is_as_it_was",
+    "test_of_many_that_finish_one_name_each_keeps_its_own_reason_and_report",
+    "test_what_lay_beside_a_file_does_not_stay_when_it_moves_on",
+]
 
 # Left out is what is the same on any server, for here each step is a login; two processes are two nights below.
 del test_a_death_between_any_two_steps_loses_nothing  # noqa: F821
@@ -62,18 +77,18 @@ def site(server: OpenSshServer) -> Site:
     root = server.root / name
 
     def put(file: str, body: bytes) -> None:
-        folder = (root / file).parent
-        if not folder.exists():
-            folder.mkdir()
-            folder.chmod(0o777)
+        for folder in (root / file).relative_to(root).parents:
+            (root / folder).mkdir(exist_ok=True, parents=True)
+            (root / folder).chmod(0o777)
         (root / file).write_bytes(body)
+        (root / file).chmod(0o666)
 
     def everything() -> dict[str, bytes]:
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
     root.mkdir()
     root.chmod(0o777)
-    return Site("sftp", f"{server.url}/{name}", put, everything)
+    return Site("sftp", f"{server.url}/{name}", put, everything, root)
 
 
 def without_reports(site: Site) -> list[str]:
@@ -167,13 +182,35 @@ def test_an_inbox_in_which_nothing_can_be_made_is_told_and_not_taken_for_empty(
     site.put("may.csv", customers([1]).encode())
     if harm == "rights":
         folder_of(site).chmod(0o555)
-        says = "access to the file is refused; check the rights of the user"
+        says = "may.csv: it cannot be taken: access to the file is refused; check the rights of the user"
     else:
         site.put("claimed", b"a file where a folder belongs")  # as a full disk: a failure without a reason
-        says = "its server refuses it (SFTPFailure); check the address, and rights and disk there"
+        says = f"{site.address}: the inbox: `claimed` is a file where the inbox has a folder; rename it or take it away"
     said = desk("nightly", "-c", desk.config("sandbox", auth=None, inbox=site.address))
-    assert (said.code, said.out + said.err) == (1, f"{site.address}: the inbox: {says}\n")
+    assert (said.code, said.out + said.err) == (1, f"{says}\n")
     assert without_reports(site) == sorted({"may.csv"} | ({"claimed"} if harm == "place" else set()))
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("", "ok       inbox: files can go their way in {address}; uploads in it: 1"),
+        (".", "wrong    inbox: {address}: a file cannot be put into it: {refused}"),
+        ("claimed", "wrong    inbox: {address}: a file cannot be claimed: {refused}"),
+        ("unfinished", "wrong    inbox: {address}: a file cannot be moved into `unfinished`: {refused}"),
+    ],
+)
+def test_doctor_says_which_right_is_missing_and_leaves_nothing(desk: Desk, site: Site, harm: str, says: str) -> None:
+    for name in ("may.csv", ".hidden.csv", "claimed/x", "done/x", "unfinished/x"):
+        site.put(name, b"customer_id\n1\n")
+    before = sorted(site.root.rglob("*"))
+    if harm:
+        (site.root / harm).chmod(0o555)
+    said = desk("doctor", "-c", desk.config("sandbox", auth=None, inbox=site.address))
+    refused = "access to the file is refused; check the rights of the user"
+    assert says.format(address=site.address, refused=refused) in said.out.splitlines()
+    assert said.code == (2 if harm else 0)
+    assert sorted(site.root.rglob("*")) == before
 
 
 # -- who may come in --------------------------------------------------------------------------------------------------

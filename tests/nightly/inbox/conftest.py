@@ -16,6 +16,7 @@ from batch.nightly.places import open_inbox
 from tests.storage.conftest import https, keys, s3, sftp
 
 if TYPE_CHECKING:
+    from batch.nightly.claims import Nights
     from batch.nightly.inbox import Inbox
     from tests.storage.servers import S3Server, SftpServer
 
@@ -38,10 +39,12 @@ class Site:
     put: Callable[[str, bytes], None]
     everything: Callable[[], dict[str, bytes]]
     """All files below the inbox, by their paths in it."""
+    root: Path = Path()
+    """The inbox on this machine; of S3 there is none."""
     now_ns: int = 1_800_000_000 * 10**9
 
-    def open(self) -> Inbox:
-        return open_inbox(self.address, lambda: self.now_ns)
+    def open(self, nights: Nights | None = None) -> Inbox:
+        return open_inbox(self.address, lambda: self.now_ns, nights)
 
     def uploads(self) -> dict[str, bytes]:
         """All files but claims."""
@@ -57,7 +60,7 @@ def folder_site(kind: str, address: str, root: Path) -> Site:
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
     root.mkdir()
-    return Site(kind, address, put, everything)
+    return Site(kind, address, put, everything, root)
 
 
 def s3_site(server: S3Server, folder: str) -> Site:

@@ -66,6 +66,21 @@ def test_numbered_names_keep_the_suffix() -> None:
     assert list(islice(names_for("may"), 2)) == ["may", "may-2"]
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".csv", "ä" * 126 + ".csv", "y" * 255, "a." + "z" * 250, "." + "x" * 254])
+@pytest.mark.parametrize("longest", [255, 244])
+def test_a_long_name_loses_the_end_of_its_stem_and_stays_one_of_its_own(name: str, longest: int) -> None:
+    names = list(islice(names_for(name, longest), 120))
+    assert max(len(each.encode()) for each in names) <= longest
+    assert len(set(names)) == 120
+    assert {each[-4:] for each in names} == {".csv"} or not name.endswith(".csv")
+    assert names[0][:80] == names[119][:80] == name[:80]
+    assert (names[0] == name) is (len(name.encode()) <= longest)
+
+
+def test_a_name_that_is_no_text_keeps_its_bytes() -> None:
+    assert list(islice(names_for("\udcff.csv"), 2)) == ["\udcff.csv", "\udcff-2.csv"]
+
+
 def test_every_exit_code_has_its_folder() -> None:
     endings = {code: ending_of(code) for code in EXIT_CODES}
     assert [code for code, ending in endings.items() if ending is Ending.DONE] == [0, 4, 5]

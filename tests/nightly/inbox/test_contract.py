@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +16,9 @@ import pytest
 from batch.nightly import claims
 from batch.nightly.choice import Ending, choose
 from batch.nightly.claims import DEAD_AFTER_NS
+from batch.nightly.s3_files import S3Files
+from batch.nightly.s3_inbox import S3Inbox
+from batch.run.night_locks import NightLocks
 from batch.storage.failures import NotThere, StorageFailed
 from tests.nightly.inbox.conftest import Died, Site
 
@@ -28,6 +32,15 @@ def taken(inbox: Inbox, name: str) -> Claim:
     claim = inbox.claim(upload)
     assert claim is not None
     return claim
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, inbox: Inbox, call: str) -> None:
+    """Let one call on the files of an inbox be refused."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise StorageFailed("access is refused")
+
+    monkeypatch.setattr(S3Files if isinstance(inbox, S3Inbox) else inbox._files, call, refused)  # type: ignore[attr-defined]
 
 
 def die() -> None:
@@ -81,6 +94,56 @@ def test_what_was_claimed_by_one_is_not_given_to_another(site: Site) -> None:
     assert second.claim(upload) is not None
 
 
+def test_a_file_that_cannot_be_claimed_stays_and_leaves_no_claim(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.put("may.csv", b"rows")
+    site.put("june.csv", b"rows")
+    inbox = site.open()
+    may = next(upload for upload in inbox.look() if upload.name == "may.csv")
+    with monkeypatch.context() as refused:
+        refuse(refused, inbox, "take" if site.kind != "s3" else "make_file")
+        with pytest.raises(StorageFailed, match="access is refused"):
+            inbox.claim(may)
+    assert taken(inbox, "june.csv")
+    die()
+    assert site.open().recover() == ["june.csv"]
+    assert site.everything() == {"may.csv": b"rows", "june.csv": b"rows"}
+
+
+@pytest.mark.parametrize("name", ["claimed", "done", "failed", "unfinished"])
+def test_a_file_with_the_name_of_a_folder_of_ours_is_told_before_anything_is_sent(site: Site, name: str) -> None:
+    site.put("may.csv", b"rows")
+    site.put(name, b"not a folder")
+    inbox = site.open()
+    if site.kind == "s3":  # where a name may be both
+        for upload in inbox.look():
+            claim = inbox.claim(upload)
+            assert claim is not None
+            inbox.finish(claim, Ending.DONE)
+        assert site.everything() == {"done/may.csv": b"rows", f"done/{name}": b"not a folder"}
+        return
+    told = f"^`{name}` is a file where the inbox has a folder; rename it or take it away$"
+    with pytest.raises(StorageFailed, match=told):
+        inbox.look()
+    with pytest.raises(StorageFailed, match=told):
+        inbox.check()
+    assert site.everything() == {"may.csv": b"rows", name: b"not a folder"}
+
+
+def test_a_file_with_the_name_of_a_folder_of_ours_that_comes_late_is_told_too(site: Site) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    (upload,) = inbox.look()
+    claim = inbox.claim(upload)
+    assert claim is not None
+    site.put("done", b"not a folder")
+    if site.kind == "s3":
+        assert inbox.finish(claim, Ending.DONE) == "done/may.csv"
+        return
+    with pytest.raises(StorageFailed, match="`done` is a file where the inbox has a folder"):
+        inbox.finish(claim, Ending.DONE, reason="none")
+    assert site.uploads() == {"done": b"not a folder"}
+
+
 def test_a_file_that_changed_after_the_look_is_not_taken(site: Site) -> None:
     site.put("may.csv", b"rows")
     inbox = site.open()
@@ -115,18 +178,6 @@ def test_nothing_is_ever_overwritten_where_files_end(site: Site) -> None:
     }
 
 
-def test_a_report_is_put_beside_the_file_where_people_cannot_see_ours(site: Site, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    (run / "input").mkdir(parents=True)
-    for name in ("ledger.sqlite", "ledger.sqlite-wal", "lock", "summary.json", "report.html", "input/may.csv"):
-        (run / name).write_text(name)
-    site.put("may.csv", b"rows")
-    inbox = site.open()
-    inbox.finish(taken(inbox, "may.csv"), Ending.DONE, report=run)
-    uploaded = {f"done/may.csv.report/{name}": name.encode() for name in ("summary.json", "report.html")}
-    assert site.everything() == {"done/may.csv": b"rows"} | (uploaded if inbox.is_remote else {})
-
-
 def test_a_new_upload_of_the_same_name_does_not_disturb_and_is_not_lost(site: Site) -> None:
     site.put("may.csv", b"rows")
     inbox = site.open()
@@ -148,15 +199,6 @@ def test_a_file_that_is_given_back_beside_a_new_one_replaces_nothing(site: Site)
     assert site.everything()["may.csv"] == b"new rows"
     if site.kind != "s3":  # where a claimed file stays in its place, the new one has replaced it
         assert site.everything()["may-2.csv"] == b"rows"
-
-
-def test_a_file_that_was_put_aside_follows_its_run_and_replaces_nothing(site: Site) -> None:
-    inbox = site.open()
-    site.put("unfinished/may.csv", b"rows")
-    site.put("done/may.csv", b"earlier rows")
-    assert inbox.move_on("unfinished/may.csv", Ending.DONE) == "done/may-2.csv"
-    assert inbox.move_on("unfinished/may.csv", Ending.DONE) is None
-    assert site.everything() == {"done/may.csv": b"earlier rows", "done/may-2.csv": b"rows"}
 
 
 # -- claims of the dead -----------------------------------------------------------------------------------------------
@@ -209,6 +251,48 @@ def test_a_holder_that_wakes_up_too_late_moves_nothing(
     assert other.look() == []
     other.finish(theirs, Ending.DONE)
     assert site.everything() == {"done/may.csv": b"rows"}
+
+
+@pytest.mark.parametrize("host", ["other.4026531836", claims.this_host()])
+def test_the_claim_of_a_night_whose_lock_is_free_is_brought_back_at_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    site.put("may.csv", b"rows")
+    theirs, ours = NightLocks(tmp_path / "reports"), NightLocks(tmp_path / "reports")
+    with monkeypatch.context() as there:
+        there.setattr(claims, "this_host", lambda: host)
+        there.setattr(os, "getpid", os.getppid)  # a process that lives
+        with theirs.held(site.open().shown):
+            claim = taken(site.open(theirs), "may.csv")
+            inbox = site.open(ours)
+            site.now_ns += 10 * DEAD_AFTER_NS
+            assert inbox.recover() == []
+            there.setattr(claims, "OURS", set())
+            (held,) = inbox.held()
+            assert held.holder == claim.holder
+            claims.OURS.add(claim.holder.nonce)  # what it leaves behind
+    assert len(list((tmp_path / "reports").iterdir())) == 1
+    assert inbox.held() == []
+    assert inbox.recover() == ["may.csv"]
+    assert site.everything() == {"may.csv": b"rows"}
+    assert list((tmp_path / "reports").iterdir()) == []
+
+
+def test_a_claim_that_could_not_be_given_back_is_not_forgotten(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site.put("may.csv", b"rows")
+    night = NightLocks(tmp_path / "reports")
+    with night.held(site.open().shown):
+        inbox = site.open(night)
+        claim = taken(inbox, "may.csv")
+        with monkeypatch.context() as refused:
+            refuse(refused, inbox, "move" if site.kind != "s3" else "remove")
+            with pytest.raises(StorageFailed):
+                inbox.give_back(claim)
+    monkeypatch.setattr(claims, "this_host", lambda: "next-pod.1")
+    assert site.open(NightLocks(tmp_path / "reports")).recover() == ["may.csv"]
+    assert list((tmp_path / "reports").iterdir()) == []
 
 
 def test_an_inbox_that_is_not_there_is_told(site: Site) -> None:
@@ -326,7 +410,7 @@ class Mortal:
         return call
 
 
-MOVING = frozenset({"take", "move", "remove_folder", "put"})
+MOVING = frozenset({"take", "move", "remove_folder", "remove_files", "put", "make_file", "make_folder"})
 S3 = frozenset({"put_object", "copy_object", "delete_object"})
 
 

@@ -244,3 +244,26 @@ def test_a_report_folder_that_cannot_be_read_is_said_in_one_line(
     assert said.code == 2
     assert "reports: cannot be read (Permission denied); check its permissions" in said.err
     assert os.listdir(inbox) == ["may.csv"]  # noqa: PTH208 - iterdir was patched
+
+
+def test_a_file_that_cannot_follow_its_run_keeps_nobody_back_and_follows_later(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "1-may.csv", 1)
+    with monkeypatch.context() as wrong:
+        wrong.setenv("SECRET", "no longer valid")
+        assert a_night(desk, api, inbox).code == 10
+
+    def stuck(*_: object, **__: object) -> None:
+        raise StorageFailed("it may not be renamed")
+
+    put(inbox, "2-june.csv", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(MovingInbox, "move_on", stuck)
+        said = a_night(desk, api, inbox)
+    assert said.code == 1
+    assert "1-may.csv: its run has ended, but it could not be moved to done: it may not be renamed" in said.err
+    assert lying_in(inbox) == ["done/2-june.csv", "unfinished/1-may.csv"]
+    assert a_night(desk, api, inbox).code == 0
+    assert lying_in(inbox) == ["done/1-may.csv", "done/2-june.csv"]
