@@ -29,26 +29,17 @@ def nightly(configs: tuple[Path, ...], *, quiet: bool) -> None:
     beside it) or unfinished inside its inbox. One bad file never stops the
     others. A second night at once sends nothing.
 
-    The exit code is the worst of the night.
+    All lines go to stderr, and into nightly.log in report.dir. The exit code is
+    the worst of the night.
     """
-    from batch.errors import EnrollBatchError
-    from batch.report.reconcile import worst
-    from batch.run.nights import spend
+    from batch.commands.sending import tell
+    from batch.run.nights import spend_nights
 
-    codes = {0}
-    for config in configs:
-        whose = f"{config.stem}: " if len(configs) > 1 else ""
+    def warn(config: Path, line: str) -> None:
+        tell(f"{config.stem}: {line}" if len(configs) > 1 else line, err=True)
 
-        def say(line: str, whose: str = whose) -> None:
-            if not quiet:
-                click.echo(f"{whose}{line}")
+    def say(config: Path, line: str) -> None:
+        if not quiet:
+            warn(config, line)
 
-        def warn(line: str, whose: str = whose) -> None:
-            click.echo(f"{whose}{line}", err=True)
-
-        try:
-            codes.add(spend(config, read_settings(config, with_secrets=True), say, warn))
-        except EnrollBatchError as error:
-            click.echo(f"Error: {error.text}", err=True)
-            codes.add(error.exit_code)
-    sys.exit(worst(codes))
+    sys.exit(spend_nights(configs, lambda config: read_settings(config, with_secrets=True), say, warn))

@@ -47,15 +47,17 @@ def run(
     )
     from batch.run.opening import Overrides, new_run
     from batch.run.planning import plan, preview
-    from batch.run.telling import telling_refusal
+    from batch.run.telling import telling_of_config, telling_refusal
 
     voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
-    settings = read_settings(config, with_secrets=True)
+    with telling_of_config(config, "run", voice.event):
+        settings = read_settings(config, with_secrets=True)
     overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, canary=canary, **check_until(until))
     require_a_way_to_confirm(settings, yes=yes)
     with new_run(
         config, settings, overrides, name=inputs[0].stem, command="run", run_dir=run_dir, inputs=inputs
     ) as opened:
+        voice.far_deadline(opened)
         with telling_refusal(opened, voice.event):
             plan(opened, inputs, again=again, asking=voice.asking())
         found = preview(opened)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from batch.config.keys import BasicSettings, CyclePattern, OAuthSettings, Settings
+from batch.config.receivers import Entry, load_notify
 from batch.config.references import (
     SECRET_GROUPS,
     find_written_out,
@@ -38,11 +39,13 @@ __all__ = [
     "AppriseSettings",
     "BasicSettings",
     "EmailSettings",
+    "Entry",
     "HeartbeatSettings",
     "OAuthSettings",
     "Rate",
     "Settings",
     "WebhookSettings",
+    "load_notify",
     "load_settings",
     "parse_rate",
     "parse_time",

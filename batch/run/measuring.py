@@ -1,6 +1,6 @@
-"""While a run sends, and when it has ended: its figures are written where the config says.
+"""While a run sends, when it has ended, and when a night has: the figures are written where the config says.
 
-Joins the pool, the accounts and the metrics file. A file that cannot be written is noted in run.log and stops nothing.
+Joins the pool, the accounts and the metrics file. A file that cannot be written is noted in a log and stops nothing.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.errors import EnrollBatchError
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import Event, Outcome, State
 from batch.nightly.messages import FINISHED
 from batch.nightly.metrics import Figures, read_last_success, write_metrics
 from batch.report.reconcile import reconcile
+from batch.run.outstanding import in_doubt_beside, newest_run
 from batch.run.run_log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch.config import Settings
     from batch.report.reconcile import Accounts
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
@@ -38,7 +41,37 @@ _HELD_S = re.compile(r"([0-9.]+) s: ")
 def measure(run: OpenRun, accounts: Accounts) -> None:
     """Write the figures of a run as it stands now, where the config wants them."""
     if run.settings.metrics.textfile:
-        _write(run, run.settings.metrics.textfile, _figures(run, accounts))
+        _write(run, run.settings.metrics.textfile, _figures_of(run, accounts))
+
+
+def measure_night(config: Path, settings: Settings, exit_code: int) -> str | None:
+    """Write the figures of the config's newest run with the exit code of a night; return what kept it, if anything.
+
+    A night in which no file could be read has no run; one that went well is a success, also without a file.
+    """
+    path = settings.metrics.textfile
+    if path is None:
+        return None
+    try:
+        figures = _newest_figures(config, settings)
+        now = time.time()
+        last = now if exit_code in FINISHED else _no_later(now, read_last_success(path))
+        write_metrics(path, replace(figures, exit_code=exit_code, last_success_at=last))
+    except OSError as error:
+        return _not_written(path, error)
+    except EnrollBatchError as error:
+        return error.text
+    return None
+
+
+def _newest_figures(config: Path, settings: Settings) -> Figures:
+    folder = newest_run(settings.report.dir, config)
+    if folder is None:
+        nothing = {"blank": 0, "with_problems": 0, "planned": 0}
+        return Figures(config.stem, nothing, {}, 0, 0, 0, 0.0, 0.0, None, None, None)
+    with LedgerReader(folder / LEDGER_NAME) as reader:
+        accounts = reconcile(reader.run(), reader.inputs(), reader.tallies())
+        return _figures(folder, config, reader.events(), accounts, settings)
 
 
 def measured(run: OpenRun, watch: Watch | None) -> Watch | None:
@@ -52,7 +85,8 @@ def measured(run: OpenRun, watch: Watch | None) -> Watch | None:
         Outcome(outcome): count
         for outcome, count in run.ledger.read("SELECT outcome, count(*) FROM outcome GROUP BY outcome")
     }
-    meter = _Meter(run, path, replace(_figures(run, before), exit_code=None, outcomes=settled), before.tallies.unique)
+    figures = replace(_figures_of(run, before), exit_code=None, outcomes=settled)
+    meter = _Meter(run, path, figures, before.tallies.unique)
 
     async def both(pool: Pool, total: int) -> None:
         others = [watch(pool, total)] if watch else []
@@ -95,17 +129,20 @@ class _Meter:
         )
 
 
-def _figures(run: OpenRun, accounts: Accounts) -> Figures:
-    path = run.settings.metrics.textfile
+def _figures_of(run: OpenRun, accounts: Accounts) -> Figures:
     events = [Event(*row) for row in run.ledger.read("SELECT at, kind, text FROM event ORDER BY event_no")]
     ((config,),) = run.ledger.read("SELECT config_path FROM run")
+    return _figures(run.folder, Path(config), events, accounts, run.settings)
+
+
+def _figures(folder: Path, config: Path, events: Sequence[Event], accounts: Accounts, settings: Settings) -> Figures:
+    path = settings.metrics.textfile
     facts, tallies = accounts.run, accounts.tallies
     is_success = facts.state is State.FINISHED and accounts.exit_code in FINISHED
     earlier = read_last_success(path) if path else None
-    ends = [earlier, facts.finished_at / 1e9 if is_success and facts.finished_at else None]
-    successes = [min(at, time.time()) for at in ends if at is not None]  # a clock that was ahead has been set
+    end = facts.finished_at / 1e9 if is_success and facts.finished_at else None
     return Figures(
-        config=Path(config).stem,
+        config=config.stem,
         rows={
             "blank": accounts.rows_blank,
             "with_problems": accounts.rows_with_problems,
@@ -119,8 +156,14 @@ def _figures(run: OpenRun, accounts: Accounts) -> Figures:
         throttled_s=throttled_s(events),
         started_at=facts.started_at / 1e9 if facts.started_at else None,
         exit_code=accounts.exit_code,
-        last_success_at=max(successes, default=None),
+        last_success_at=_no_later(time.time(), earlier, end),
+        in_doubt_beside=in_doubt_beside(settings.report.dir, config, folder),
     )
+
+
+def _no_later(now: float, *times: float | None) -> float | None:
+    """Return the latest of some times, but none after now: a clock that was ahead has been set."""
+    return max((min(at, now) for at in times if at is not None), default=None)
 
 
 def throttled_s(events: Sequence[Event]) -> float:
@@ -142,5 +185,8 @@ def _write(run: OpenRun, path: Path, figures: Figures) -> None:
     try:
         write_metrics(path, figures)
     except OSError as error:
-        text = f"{path}: cannot be written ({error.strerror}); check metrics.textfile and its folder"
-        RunLog(run.folder).write([Event(time.time_ns(), "metrics", text)])
+        RunLog(run.folder).write([Event(time.time_ns(), "metrics", _not_written(path, error))])
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    return f"{path}: cannot be written ({error.strerror}); check metrics.textfile and its folder"

@@ -1,13 +1,17 @@
-"""The run's log: one JSON object a line, for machines; no customer, no body and no secret is ever in it."""
+"""Logs for machines: one JSON object a line; no customer, no body and no secret is ever in one.
+
+Owns `run.log` in a run's folder, and the form that it shares with a night's log.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from batch.model import Event
@@ -25,17 +29,24 @@ class RunLog:
 
     def write(self, events: Sequence[Event]) -> None:
         """Append events, in order. A log that cannot be written never stops a run: the ledger has them too."""
-        if not events:
-            return
-        lines = []
+        entries = []
         for event in events:
-            at = dt.datetime.fromtimestamp(event.at // 1_000_000_000, dt.UTC).replace(tzinfo=None)
-            stamp = f"{at.isoformat()}.{event.at // 1_000_000 % 1000:03}Z"
-            lines.append(json.dumps({"at": stamp, "run": self._run_id, "event": event.kind, "text": event.text}))
+            stamp = stamped(event.at)
+            entries.append({"at": stamp, "run": self._run_id, "event": event.kind, "text": event.text})
             if self._show:
                 self._show(f"{stamp[11:19]} {event.kind}: {event.text}")
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in lines))
-        except OSError:
-            return
+        append_to(self._path, entries)
+
+
+def stamped(at: int) -> str:
+    """Return a time, in nanoseconds since 1970, as logs have it: ISO 8601 in UTC, to the millisecond."""
+    seconds = dt.datetime.fromtimestamp(at // 1_000_000_000, dt.UTC).replace(tzinfo=None)
+    return f"{seconds.isoformat()}.{at // 1_000_000 % 1000:03}Z"
+
+
+def append_to(path: Path, entries: Iterable[Mapping[str, object]]) -> None:
+    """Append a line for each entry. Where that cannot be, nothing happens."""
+    lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+    if lines:
+        with suppress(OSError), path.open("a", encoding="utf-8") as file:
+            file.write(lines)

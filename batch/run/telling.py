@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import socket
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from batch.config import AppriseSettings, EmailSettings, HeartbeatSettings, WebhookSettings
-from batch.errors import EXIT_CODES, EnrollBatchError, Interrupted, LedgerFailed, LookUpsStopped
+from batch.config import AppriseSettings, EmailSettings, HeartbeatSettings, WebhookSettings, load_notify
+from batch.errors import EXIT_CODES, ConfigError, EnrollBatchError, Interrupted, LedgerFailed, LookUpsStopped
 from batch.model import Event, Occasion
 from batch.nightly.chats import Chat
 from batch.nightly.heartbeat import Heartbeat
@@ -25,6 +26,7 @@ from batch.nightly.messages import FINISHED, Message, Way, occasion_of
 from batch.nightly.notify import PATIENCE_S, WAITS_S, Delivery, deliver
 from batch.nightly.web import Receiver
 from batch.nightly.webhook import Webhook
+from batch.run.opening import spelled
 from batch.run.run_log import RunLog
 from batch.sending.pace_file import state_folder
 
@@ -33,10 +35,11 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch.config import Settings
+    from batch.config import Entry
     from batch.run.opening import OpenRun
 
-Entry: TypeAlias = EmailSettings | WebhookSettings | AppriseSettings | HeartbeatSettings
+    Notify = Sequence[Entry | None]
+    """The entries of `notify`, in the order of the config; None for one that is not told now."""
 
 START_PATIENCE_S = 10.0
 """Source: our choice, because nobody minds when the start is not told, and everybody when the night is late."""
@@ -45,48 +48,55 @@ _NO_TROUBLE = frozenset({8, 9, *FINISHED})
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run or a night went. `about` names it; `text` holds no customer data; `report` is a path or a link."""
+class News:
+    """How a run or a night went. `about` names it; `text` holds no customer data; `report` is a path or a link.
+
+    `headline` says it in a few words, "" where the exit code does. What is `idle` has done nothing, so that it is no
+    recovery from anything.
+    """
 
     about: str
     exit_code: int
     text: str
     report: str
+    headline: str = ""
     was_resumed: bool = False
+    idle: bool = False
 
 
-def tell_start(settings: Settings, about: str) -> list[Delivery]:
+def tell_start(notify: Notify, about: str) -> list[Delivery]:
     """Tell those who want to know that it begins. One attempt each, so that nothing has to wait for it."""
     message = Message(Occasion.START, about, None, f"{about} begins on {socket.gethostname()}.", "", time.time())
-    return _deliver(settings, [message], waits_s=(), patience_s=START_PATIENCE_S)
+    return _deliver(notify, [message], waits_s=(), patience_s=START_PATIENCE_S)
 
 
-def tell_end(settings: Settings, config: Path | str, ending: Ending) -> list[Delivery]:
+def tell_end(notify: Notify, config: Path | str, news: News) -> list[Delivery]:
     """Tell how it ended. After trouble with the same config, or of a run that had stopped, the good end is a recovery.
 
     Whoever is told of both recoveries and such ends gets one message, the recovery. What only heartbeats hear neither
-    makes trouble nor ends it. Never raises.
+    makes trouble nor ends it.
+
+    Raises:
+        KeyboardInterrupt: a signal came; whoever does not want to wait for this has still a run that ended as it did.
     """
-    occasions = [occasion_of(ending.exit_code)]
+    occasions = [occasion_of(news.exit_code)]
     had_trouble = False
-    if any(not isinstance(entry, HeartbeatSettings) for entry in settings.notify):
-        had_trouble = _trouble(config, now=ending.exit_code not in _NO_TROUBLE, over=ending.exit_code in FINISHED)
-    if ending.exit_code in FINISHED and (ending.was_resumed or had_trouble):
+    if not news.idle and any(entry and not isinstance(entry, HeartbeatSettings) for entry in notify):
+        had_trouble = _trouble(config, now=news.exit_code not in _NO_TROUBLE, over=news.exit_code in FINISHED)
+    if news.exit_code in FINISHED and (news.was_resumed or had_trouble):
         occasions.insert(0, Occasion.RECOVERED)
     at_s = time.time()
     messages = [
-        Message(occasion, ending.about, ending.exit_code, ending.text, ending.report, at_s) for occasion in occasions
+        Message(occasion, news.about, news.exit_code, news.text, news.report, at_s, news.headline)
+        for occasion in occasions
     ]
-    try:
-        return _deliver(settings, messages, waits_s=WAITS_S, patience_s=PATIENCE_S)
-    except KeyboardInterrupt:  # whoever does not want to wait for this has still a run that ended as it did
-        return []
+    return _deliver(notify, messages, waits_s=WAITS_S, patience_s=PATIENCE_S)
 
 
 @contextmanager
 def telling(run: OpenRun, say: Callable[[str], None]) -> Iterator[None]:
     """Tell that a run begins, and how it ended: by the exit code or the error that leaves the block."""
-    told = tell_start(run.settings, run.folder.name)
+    told = tell_start(run.settings.notify, run.folder.name)
     log_deliveries(run.folder, told)
     warn_of(told, say)
     try:
@@ -113,9 +123,32 @@ def telling_refusal(run: OpenRun, say: Callable[[str], None]) -> Iterator[None]:
         is_private = not isinstance(error, LookUpsStopped)
         why = "What is wrong was printed where it was started." if is_private else f"{error.text}."
         text = f"**{_headline(about, error.exit_code)}**\n\n{why}\n"
-        ending = Ending(about, error.exit_code, text, "")
-        warn_of(tell_end(run.settings, config, ending), say)
+        with suppress(KeyboardInterrupt):
+            warn_of(tell_end(run.settings.notify, config, News(about, error.exit_code, text, "")), say)
         raise
+
+
+@contextmanager
+def telling_of_config(config: Path, about: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell of an error that leaves the block while a config is read, as far as it still says whom."""
+    try:
+        yield
+    except ConfigError as error:
+        with suppress(KeyboardInterrupt):
+            tell_unusable(config, about, error, say)
+        raise
+
+
+def tell_unusable(config: Path, about: str, error: ConfigError, say: Callable[[str], None]) -> None:
+    """Tell of a config that cannot be used, as far as it still says whom; what did not arrive is also said.
+
+    Raises:
+        KeyboardInterrupt: a signal came.
+    """
+    notify = load_notify(config, working_dir=Path.cwd(), environ=os.environ)
+    again = f"`enroll-batch doctor -c {shlex.quote(str(spelled(config)))}` looks again"
+    text = f"{error.text}\n\nNothing was sent. Once that is mended, {again}.\n"
+    warn_of(tell_end(notify, config, News(about, error.exit_code, text, "", "the config cannot be used")), say)
 
 
 def tell_run(run: OpenRun, exit_code: int, say: Callable[[str], None]) -> None:
@@ -123,16 +156,17 @@ def tell_run(run: OpenRun, exit_code: int, say: Callable[[str], None]) -> None:
     if not run.settings.notify:
         return
     config, was_resumed = _past(run)
-    ending = Ending(
+    news = News(
         about=run.folder.name,
         exit_code=exit_code,
         text=_summary(run.folder, exit_code),
         report=f"{socket.gethostname()}:{run.folder / 'report.html'}",
         was_resumed=was_resumed,
     )
-    told = tell_end(run.settings, config, ending)
-    log_deliveries(run.folder, told)
-    warn_of(told, say)
+    with suppress(KeyboardInterrupt):
+        told = tell_end(run.settings.notify, config, news)
+        log_deliveries(run.folder, told)
+        warn_of(told, say)
 
 
 def warn_of(deliveries: Iterable[Delivery], say: Callable[[str], None]) -> None:
@@ -147,10 +181,12 @@ def log_deliveries(folder: Path, deliveries: Iterable[Delivery]) -> None:
     RunLog(folder).write([Event(time.time_ns(), "notify", delivery.text) for delivery in deliveries])
 
 
-def ways_of(settings: Settings) -> list[tuple[Way, frozenset[Occasion]]]:
+def ways_of(notify: Notify) -> list[tuple[Way, frozenset[Occasion]]]:
     """Return the ways that the config names, in its order, each with what is told on it."""
     found: list[tuple[Way, frozenset[Occasion]]] = []
-    for number, entry in enumerate(settings.notify, 1):
+    for number, entry in enumerate(notify, 1):
+        if entry is None:
+            continue
         occasions = frozenset(Occasion) if isinstance(entry, HeartbeatSettings) else frozenset(entry.on)
         found.append((_way(f"notify, item {number} ({entry.kind})", entry), occasions))
     return found
@@ -187,11 +223,11 @@ def _shown(secret: SecretStr | None) -> str | None:
 
 
 def _deliver(
-    settings: Settings, messages: Sequence[Message], *, waits_s: Sequence[float], patience_s: float
+    notify: Notify, messages: Sequence[Message], *, waits_s: Sequence[float], patience_s: float
 ) -> list[Delivery]:
     """Send on each way the first of `messages` that is told on it."""
     errands = []
-    for way, occasions in ways_of(settings):
+    for way, occasions in ways_of(notify):
         message = next((message for message in messages if message.occasion in occasions), None)
         if message:
             errands.append((way, message))
@@ -227,7 +263,7 @@ def _trouble(config: Path | str, *, now: bool, over: bool) -> bool:
 
     One empty file a config in the user's state folder. Where that cannot be written, recoveries are not known.
     """
-    name = hashlib.sha256(os.fsencode(Path(config).absolute())).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(spelled(Path(config)))).hexdigest()[:16]
     mark = state_folder(os.environ) / "trouble" / name
     with suppress(OSError):
         had = mark.exists()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from batch.errors import ConfigError, EnrollBatchError, InputRefused
 from batch.model import Outcome, State, StopReason
-from batch.report.words import verdict
+from batch.report.words import counted, verdict
 from batch.run.closing import close_refused, close_run, send_and_close
 from batch.run.planning import preview
 from batch.run.unfinished import Next, look_at
@@ -63,7 +63,7 @@ def send_unattended(run: OpenRun, name: str, config: Path, tonight: Settings) ->
     """
     if run.ledger.state is State.PLANNED and (refused := close_refused(run, preview(run).totals)):
         refusal, accounts = refused
-        return _ended(run, name, refusal.exit_code, refusal.text, verdict(accounts))
+        return _ended(run, name, refusal.exit_code, refusal.text, _refused_words(accounts))
     if run.ledger.state is State.FINISHED:
         stop, accounts = None, close_run(run)
     else:
@@ -104,6 +104,13 @@ def is_of_the_file(error: Exception) -> bool:
 
 def _ended(run: OpenRun, name: str, code: int, text: str, told: str, after: After = After.GO_ON) -> Ended:
     return Ended(name, code, text, run.folder, told, report=str(run.folder / "report.html"), after=after)
+
+
+def _refused_words(accounts: Accounts) -> str:
+    """Return why nothing of an upload was sent, without a word of what stands in it."""
+    if not accounts.rows_with_problems:
+        return "Not sent: there is nothing to send in it."
+    return f"Not sent: {counted(accounts.rows_with_problems, 'row')} of {accounts.rows_read:,} cannot be used."
 
 
 def _after(reason: StopReason, run: OpenRun, tonight: Settings, accounts: Accounts | None) -> After:

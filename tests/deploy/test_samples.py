@@ -19,11 +19,11 @@ DEPLOY = ROOT / "configs" / "deploy"
 CREDENTIALS = "/run/credentials/enroll-batch.service"
 
 
-def unit(name: str) -> dict[str, dict[str, list[str]]]:
+def unit(name: str, folder: Path = DEPLOY) -> dict[str, dict[str, list[str]]]:
     """Return a unit: section -> key -> values, in order."""
     found: dict[str, dict[str, list[str]]] = {}
     section: dict[str, list[str]] = {}
-    for line in (DEPLOY / name).read_text("utf-8").splitlines():
+    for line in (folder / name).read_text("utf-8").splitlines():
         if line.startswith("["):
             section = found.setdefault(line.strip("[]"), {})
         elif line and not line.startswith("#"):
@@ -73,6 +73,26 @@ def test_the_config_is_valid_and_writes_only_where_the_service_may(tmp_path: Pat
     ]
     for written in (settings.report.dir, settings.metrics.textfile.parent):
         assert str(written) in state
+    assert settings.inbox is not None
+    assert settings.inbox not in state  # systemd would take its group's rights away at each start
+    assert str(Path(settings.inbox).parent) in state
+    service = (DEPLOY / "enroll-batch.service").read_text("utf-8")
+    assert f"-m 2770 {settings.inbox}\n" in service
+
+
+def test_what_an_inbox_elsewhere_needs_is_there_to_be_uncommented(tmp_path: Path) -> None:
+    aws = {"AWS_SHARED_CREDENTIALS_FILE", "AWS_DEFAULT_REGION"}
+    text = re.sub(r"^#(\w+=)", r"\1", (DEPLOY / "enroll-batch.service").read_text("utf-8"), flags=re.MULTILINE)
+    (tmp_path / "enroll-batch.service").write_text(text)
+    service = unit("enroll-batch.service", tmp_path)["Service"]
+    assert service["ReadWritePaths"] == ["/srv/uploads"]
+    assert "aws:/etc/enroll-batch/secrets/aws" in service["LoadCredential"]
+    variables = dict(word.split("=") for word in service["Environment"][0].split())
+    assert variables.keys() == aws
+    assert variables["AWS_SHARED_CREDENTIALS_FILE"] == f"{CREDENTIALS}/aws"
+    text = re.sub(r"^( +)# (- name|  value)", r"\1\2", (DEPLOY / "cronjob.yaml").read_text("utf-8"), flags=re.MULTILINE)
+    (container,) = yaml.safe_load(text)["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert {each["name"] for each in container["env"]} == aws | {"ENROLL_BATCH_STATE"}
 
 
 def test_the_service_passes_every_secret_that_the_config_names() -> None:

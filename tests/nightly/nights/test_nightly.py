@@ -16,7 +16,6 @@ from batch.nightly import claims
 from batch.run import nightly
 from tests.commands.conftest import Desk, Factory, Said, customers
 from tests.crash.conftest import wait_until
-from tests.nightly.receivers import web_server
 
 if TYPE_CHECKING:
     from tests.conftest import RunningSandbox
@@ -60,8 +59,8 @@ def test_a_file_is_run_reported_and_put_away_wherever_the_inbox_is(desk: Desk, s
     api = sandbox(preload=False)
     site.put("may.csv", customers([1, 2]).encode())
     said = a_night(desk, api, site.address)
-    assert (said.code, said.err) == (0, "")
-    assert "may.csv: Finished: 2 requests, all done. See " in said.out
+    assert (said.code, said.out) == (0, "")
+    assert "may.csv: Finished: 2 requests, all done. See " in said.err
     found = site.everything()
     assert found.pop("done/may.csv") == customers([1, 2]).encode()
     (run,) = Path("reports").glob("*Z-*")
@@ -73,30 +72,8 @@ def test_a_file_is_run_reported_and_put_away_wherever_the_inbox_is(desk: Desk, s
     assert not {"ledger.sqlite", "lock", "may.csv"} & uploaded
     before = calls(api)
     said = a_night(desk, api, site.address)
-    assert (said.code, said.out) == (0, "nothing to do\n")
+    assert (said.code, said.out, said.err) == (0, "", "nothing to do\n")
     assert calls(api) == before
-
-
-def test_ten_files_of_which_three_are_bad_leave_seven_done_and_three_explained(
-    desk: Desk, sandbox: Factory, inbox: Path
-) -> None:
-    api = sandbox(preload=False)
-    for number in range(7):
-        put(inbox, f"good-{number}.csv", number + 1)
-    (inbox / "bad-1.csv").write_bytes(b"")
-    (inbox / "bad-2.xlsx").write_bytes(b"PK\x03\x04 not really")
-    (inbox / "bad-3.csv").write_text("customer_id\nx\ny\n")
-    said = a_night(desk, api, inbox, input={"max_problems": "5%"})
-    assert said.code == 3
-    assert lying_in(inbox) == sorted(
-        [f"done/good-{number}.csv" for number in range(7)]
-        + [f"failed/{name}{end}" for name in ("bad-1.csv", "bad-2.xlsx", "bad-3.csv") for end in ("", ".reason.txt")]
-    )
-    for name in ("bad-1.csv", "bad-2.xlsx", "bad-3.csv"):
-        reason = (inbox / f"failed/{name}.reason.txt").read_text()
-        assert reason.strip()
-        assert reason.strip() in said.err
-    assert len(api.truth()) == 7
 
 
 def test_the_order_is_by_number_then_by_age(desk: Desk, sandbox: Factory, inbox: Path) -> None:
@@ -116,7 +93,7 @@ def test_a_file_that_was_seen_before_is_put_away_with_a_note(desk: Desk, sandbox
     before = calls(api)
     said = a_night(desk, api, inbox)
     assert said.code == 0
-    assert "may.csv: Not sent: its content was sent before" in said.out + said.err
+    assert "may.csv: Not sent: its content was sent before" in said.err
     assert lying_in(inbox) == ["done/may-2.csv", "done/may.csv"]
     assert calls(api) == before
     assert len(list(Path("reports").glob("*Z-*"))) == 1
@@ -134,7 +111,7 @@ def test_a_file_that_is_still_being_written_waits(
         nightly.Night, "__init__", lambda *args, **named: real(*args, **named, sleep=nightly.time.sleep)
     )
     said = a_night(desk, sandbox(preload=False), inbox)
-    assert "growing.csv: is still being written" in said.out
+    assert "growing.csv: is still being written" in said.err
     assert lying_in(inbox) == ["done/whole.csv", "growing.csv", "whole.csv.part"]
 
 
@@ -160,7 +137,7 @@ def test_what_was_unfinished_is_resumed_first_and_its_file_follows(
     assert said.code == 0, said
     assert {name for name in site.everything() if ".report/" not in name} == {"done/1-may.csv", "done/2-june.csv"}
     assert [call.customer for call in api.journal()] == [1, 2]
-    assert a_night(desk, api, site.address).out == "nothing to do\n"
+    assert a_night(desk, api, site.address).err == "nothing to do\n"
 
 
 def test_the_file_of_a_run_that_a_person_resumed_follows(desk: Desk, sandbox: Factory, inbox: Path) -> None:
@@ -206,32 +183,6 @@ def test_a_config_without_an_inbox_is_refused(desk: Desk) -> None:
     said = desk("nightly", "-c", desk.config("sandbox", auth=None))
     assert said.code == 2
     assert "inbox is not set" in said.err
-
-
-# -- who is told ------------------------------------------------------------------------------------------------------
-
-
-def test_a_night_of_many_files_is_one_message_without_customers(desk: Desk, sandbox: Factory, inbox: Path) -> None:
-    put(inbox, "good.csv", 345651201)
-    put(inbox, "better.csv", 345651202)
-    (inbox / "bad.csv").write_text("customer_id\nWilhelmina\n")
-    desk.monkeypatch.setenv("HMAC", "signing-key")
-    with web_server() as hook, web_server() as watchman:
-        notify = [
-            {"kind": "webhook", "url": hook.url(), "hmac_key": "${HMAC}"},
-            {"kind": "heartbeat", "url": watchman.url("/ping")},
-        ]
-        api = sandbox(preload=False)
-        assert a_night(desk, api, inbox, notify=notify).code == 3
-        (post,) = hook.posts
-        assert a_night(desk, api, inbox, notify=notify).code == 0
-    assert [post.path for post in watchman.posts] == ["/ping/start", "/ping/fail", "/ping/start", "/ping"]
-    told = json.loads(post.body)
-    assert (told["type"], told["exit_code"], told["about"]) == ("enroll_batch.refused", 3, "nightly config")
-    for name, code in {"good.csv": 0, "better.csv": 0, "bad.csv": 3}.items():
-        assert f"{name}: exit code {code}: " in told["text"]
-    assert "3456512" not in post.body.decode()
-    assert "Wilhelmina" not in post.body.decode()
 
 
 # -- death ------------------------------------------------------------------------------------------------------------
@@ -283,7 +234,7 @@ def test_a_night_that_is_killed_is_made_good_by_the_next(desk: Desk, sandbox: Fa
     config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox), pacing={"concurrency": 2})
     os.utime(inbox / "may.csv", (10**9, 10**9))
     line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
-    with subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE) as night:
+    with subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE) as night:
         assert wait_until(lambda: calls(api) > 0, night)
         night.send_signal(signal.SIGKILL)
     assert "unfinished" not in " ".join(lying_in(inbox))
@@ -301,10 +252,10 @@ def test_a_night_that_is_stopped_drains_and_the_next_goes_on(desk: Desk, sandbox
     for name in ("1-may.csv", "2-june.csv"):
         os.utime(inbox / name, (10**9, 10**9))
     line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
-    with subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE, text=True) as night:
+    with subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE, text=True) as night:
         assert wait_until(lambda: calls(api) > 0, night)
         night.send_signal(signal.SIGTERM)
-        said = night.communicate()[0]
+        said = night.communicate()[1]
     assert night.returncode == 7
     assert "2-june.csv: stays in the inbox" in said
     assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
@@ -320,8 +271,8 @@ def test_two_nights_at_once_send_everything_once(desk: Desk, sandbox: Factory, i
         os.utime(inbox / f"{number}-may.csv", (10**9, 10**9))
     config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox))
     line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
-    nights = [subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [night.communicate()[0] for night in nights]
+    nights = [subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [night.communicate()[1] for night in nights]
     assert [night.returncode for night in nights] == [0, 0], said
     assert lying_in(inbox) == [f"done/{number}-may.csv" for number in range(6)]
     assert calls(api) == len(api.truth()) == 12
