@@ -85,7 +85,7 @@ def look_ups_stopped(run: OpenRun, name: str, stopped: LookUpsStopped, tonight: 
 def failed(name: str, error: Exception, folder: Path | None = None) -> Ended:
     """Return what an error has made of a file or run."""
     if isinstance(error, EnrollBatchError):
-        return Ended(name, error.exit_code, error.text, folder)
+        return Ended(name, error.exit_code, error.text.removeprefix(f"{name}: "), folder)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(frame.filename).name}:{frame.lineno}"
     return Ended(name, 1, f"a fault of enroll-batch itself ({type(error).__name__} in {place})", folder)
