@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 OLD_ENOUGH_NS = 86_400 * 10**9
 """A file that has not changed for so long is complete, also at the first look. Source: our choice, because clocks that
@@ -61,9 +61,11 @@ class Choice:
 
     ready: tuple[Upload, ...]
     unsettled: tuple[str, ...]
+    unusable: tuple[str, ...] = ()
+    """Names that hold what cannot be shown, written so that it can."""
 
 
-def choose(found: Iterable[Upload], before: Mapping[str, Upload], now_ns: int) -> Choice:
+def choose(found: Collection[Upload], before: Mapping[str, Upload], now_ns: int) -> Choice:
     """Choose among the files of an inbox.
 
     `before`: what an earlier look found, by name; empty at the first. A file is ready when it is as it was then, or
@@ -72,7 +74,9 @@ def choose(found: Iterable[Upload], before: Mapping[str, Upload], now_ns: int) -
     """
     uploads = sorted((upload for upload in found if is_upload(upload.name)), key=_order)
     ready = [upload for upload in uploads if _has_settled(upload, before.get(upload.name), now_ns)]
-    return Choice(tuple(ready), tuple(upload.name for upload in uploads if upload not in ready))
+    unsettled = tuple(upload.name for upload in uploads if upload not in ready)
+    odd = (upload.name for upload in found if not is_upload(upload.name) and is_upload(_CONTROL.sub("x", upload.name)))
+    return Choice(tuple(ready), unsettled, tuple(sorted(ascii(name)[1:-1] for name in odd)))
 
 
 def is_upload(name: str) -> bool:

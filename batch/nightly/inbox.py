@@ -95,8 +95,8 @@ class Inbox(Protocol):
         """
         ...
 
-    def recover(self) -> list[str]:
-        """Bring back the files of dead claims; return their names."""
+    def recover(self) -> dict[str, str]:
+        """Bring back the files of dead claims; return by their names now the claims that they had."""
         ...
 
     def held(self) -> list[Held]:

@@ -110,17 +110,16 @@ class MovingInbox:
         except NotThere:
             return None
 
-    def recover(self) -> list[str]:
+    def recover(self) -> dict[str, str]:
         """Bring back the files of dead claims. Each claim is first made ours, so that of two machines one does it."""
-        back = []
+        back = {}
         with self._claims.recovering(self.shown):
             for dead in [holder for holder in self._holders() if self._claims.is_dead(holder)]:
                 ours = self._claims.new()
                 with contextlib.suppress(NotThere):
                     self._files.take(f"{CLAIMED}/{dead}", f"{CLAIMED}/{ours}")
                     for name, _, _ in self._files.files(f"{CLAIMED}/{ours}"):
-                        self._bring_back(name, ours)
-                        back.append(name)
+                        back[self._bring_back(name, ours)] = str(dead)
                     self._files.remove_folder(f"{CLAIMED}/{ours}")
                 let_go(ours)
         return back
@@ -139,8 +138,8 @@ class MovingInbox:
         found = [read_holder(folder) for folder in self._files.folders(CLAIMED)]
         return [holder for holder in found if holder is not None]
 
-    def _bring_back(self, name: str, holder: Holder) -> None:
-        """Move a claimed file back, under its name where that is free.
+    def _bring_back(self, name: str, holder: Holder) -> str:
+        """Move a claimed file back, under its name where that is free; return its name now.
 
         Raises: NotThere where it is not ours any more.
         """
@@ -151,6 +150,7 @@ class MovingInbox:
                 continue
             break
         self._files.remove_folder(f"{CLAIMED}/{holder}")
+        return candidate
 
     def check(self) -> None:
         """Let a file go the way of an upload, and remove it with the folders that were made for it."""

@@ -132,9 +132,9 @@ class S3Inbox:
         with self._opened() as files:
             return endings.move_on(files, place, ending, reason, report)
 
-    def recover(self) -> list[str]:
+    def recover(self) -> dict[str, str]:
         """Bring back the files of dead claims. Each claim is first made ours, so that of two machines one does it."""
-        back = []
+        back = {}
         with self._claims.recovering(self.shown), self._opened() as files:
             for dead in self._marks(files):
                 if not self._claims.is_dead(dead.holder):
@@ -148,7 +148,7 @@ class S3Inbox:
                         )  # fmt: skip
                     files.remove(dead.key, str(written["ETag"]))
                     if files.tag(dead.name) is not None:
-                        back.append(dead.name)
+                        back[dead.name] = str(dead.holder)
                 let_go(ours)
         return back
 

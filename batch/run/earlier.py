@@ -69,24 +69,42 @@ def ledgers_in(report_dir: Path) -> list[Path]:
         raise UsageError(f"{report_dir}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def earlier_run(report_dir: Path, base_url: str, campaign: str, digests: Collection[str]) -> EarlierRun | None:
+def earlier_run(
+    report_dir: Path, base_url: str, campaign: str, digests: Collection[str], this: Path | None = None
+) -> EarlierRun | None:
     """Return the run that has begun to send one of these files, an unfinished one before a finished one.
 
-    Runs against the embedded API and mere plans do not count, nor does a ledger that cannot be read.
+    One that has looked customers up counts, because it goes on from there. Runs against the embedded API and mere plans
+    do not, nor does a damaged ledger, nor the run in the folder `this`.
+
+    Raises:
+        UsageError: a ledger is there that cannot be read for the moment, or not by this user.
     """
     if base_url == "sandbox":
         return None
     marks = ", ".join("?" * len(digests))
     found: EarlierRun | None = None
+    begun = f"""
+        SELECT state FROM run WHERE base_url = ? AND campaign = ? AND (
+            started_at IS NOT NULL AND EXISTS (SELECT 1 FROM input WHERE sha256 IN ({marks}))
+            OR started_at IS NULL AND state = 'planning' AND command IN ('run', 'nightly')
+            AND EXISTS (SELECT 1 FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL)
+            AND EXISTS (SELECT 1 FROM json_each(inputs) WHERE json_extract(value, '$[1]') IN ({marks})))
+    """
     for folder in ledgers_in(report_dir):
-        rows = _ask(
-            folder,
-            "SELECT state FROM run WHERE base_url = ? AND campaign = ? AND started_at IS NOT NULL"
-            f" AND EXISTS (SELECT 1 FROM input WHERE sha256 IN ({marks}))",
-            base_url,
-            campaign,
-            *digests,
-        )
+        if folder == this:
+            continue
+        try:
+            rows = _answers(folder, begun, base_url, campaign, *digests, *digests)
+        except sqlite3.OperationalError as error:
+            if "no such" in str(error):  # of another version
+                continue
+            raise UsageError(
+                f"{folder}: its ledger cannot be read ({error}), so whether this file was sent before is not known; "
+                "see to it that it can, or move the folder away"
+            ) from error
+        except (sqlite3.Error, LedgerFailed):
+            continue
         for (state,) in rows:
             if State(state) is not State.FINISHED:
                 return EarlierRun(folder, State(state))
@@ -135,7 +153,7 @@ def _refuse_known(run: OpenRun, inputs: Sequence[tuple[str, str]]) -> None:
         run.ledger.update_run(inputs=json.dumps(inputs), command=_sender(run))
         for place in sorted({report_dir, run.folder.parent}):
             for name, sha256 in inputs:
-                found = earlier_run(place, base_url, campaign, [sha256])
+                found = earlier_run(place, base_url, campaign, [sha256], run.folder)
                 if found is not None:
                     raise SentBefore(_sent_before(found, f"{name}: " if len(inputs) > 1 else ""), found)
             _refuse_rivals(run, place, base_url, campaign, {sha256 for _, sha256 in inputs})
@@ -250,7 +268,11 @@ def _parent_of(folder: Path) -> Path | None:
 def _ask(folder: Path, sql: str, *values: object) -> list[tuple[str, ...]]:
     """Ask a ledger, read-only; one that cannot be read says nothing."""
     try:
-        with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
-            return connection.execute(sql, values).fetchall()
+        return _answers(folder, sql, *values)
     except (sqlite3.Error, LedgerFailed):
         return []
+
+
+def _answers(folder: Path, sql: str, *values: object) -> list[tuple[str, ...]]:
+    with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
+        return connection.execute(sql, values).fetchall()

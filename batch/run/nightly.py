@@ -7,6 +7,7 @@ next night: a run by its ledger, a file by its claim.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -17,16 +18,16 @@ from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.inbox import REPORT
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
-from batch.run.earlier import BeingSent, SentBefore
+from batch.run.earlier import BeingSent, EarlierRun, SentBefore, refuse_if_sent_since
 from batch.run.inputs import HandedOver
 from batch.run.lock import is_locked
 from batch.run.looking_up import Asking
 from batch.run.night_locks import NightLocks
 from batch.run.opening import Overrides, new_run, unfinished_run
 from batch.run.planning import plan, plan_again
-from batch.run.put_aside import forget, remember, waiting_no_longer
-from batch.run.unattended import After, Ended, failed, is_of_the_file, look_ups_stopped, send_unattended
-from batch.run.unfinished import NIGHTLY, Next, Unfinished, look_at, remove_unsent, unfinished_runs
+from batch.run.put_aside import forget, remember, run_of, taken, waiting_no_longer
+from batch.run.unattended import After, Ended, failed, is_of_the_file, look_ups_stopped, resume_command, send_unattended
+from batch.run.unfinished import NIGHTLY, Next, Unfinished, give_up, has_sent, look_at, remove_unsent, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
 
@@ -64,7 +65,9 @@ class Night:
             raise ConfigError(f"{config}: inbox is not set; name the folder that `nightly` takes files from")
         self._config = config
         self._settings = settings
-        self._locks = NightLocks(Path(settings.report.dir))
+        self._reports = Path(settings.report.dir)
+        self._folder: Path | None = None
+        self._locks = NightLocks(self._reports)
         self._inbox = open_inbox(settings.inbox, wall_ns, self._locks)
         self._say = say
         self._warn = warn
@@ -94,7 +97,7 @@ class Night:
             UsageError: report.dir cannot be read or written.
         """
         try:
-            for found in unfinished_runs(Path(self._settings.report.dir), self._config):
+            for found in unfinished_runs(self._reports, self._config):
                 if not self._is_over:
                     self._note(self._go_on(found))
             self._move_on()
@@ -131,7 +134,7 @@ class Night:
     def _go_on(self, found: Unfinished) -> Ended | None:
         folder, name = found.folder, found.folder.name
         if found.next is Next.WAIT:
-            self._wait(f"{name}: waits for a person: `enroll-batch resume {folder}` goes on with it", found.exit_code)
+            self._wait(f"{name}: waits for a person: `{resume_command(folder)}` goes on with it", found.exit_code)
             return None
         if found.next is Next.TELL:
             text = "its ledger is damaged: what it has sent is not known; restore it from a backup, or move it away"
@@ -143,6 +146,7 @@ class Night:
                     return self._resumed(run)
                 if again is not None and again.next is Next.REMOVE:
                     remove_unsent(run)
+                    self._say(f"{name}: removed, because it ended before anything was sent; its file is taken anew")
                 return None
         except RunLocked as held:
             self._wait(held.text)
@@ -161,38 +165,40 @@ class Night:
                 plan_again(run, _UNATTENDED)
             except LookUpsStopped as stopped:
                 return look_ups_stopped(run, name, stopped, self._settings)
+        try:
+            refuse_if_sent_since(run)
+        except SentBefore as seen:
+            give_up(run, seen.text)
+            raise
         return send_unattended(run, name, self._config, self._settings)
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
-        asides = waiting_no_longer(Path(self._settings.report.dir), self._inbox.shown)
-        stuck = set[Path]()
-        for aside in asides:
+        for aside in waiting_no_longer(self._reports, self._inbox.shown):
             name, ending = PurePath(aside.place).name, ending_of(aside.exit_code)
             reason = EXIT_CODES[aside.exit_code] if ending is Ending.FAILED else None
             try:
                 place = self._inbox.move_on(aside.place, ending, aside.folder, reason=reason)
             except StorageFailed as failure:
-                stuck.add(aside.folder)
                 text = f"its run has ended, but it could not be moved to {ending}: {failure.text}"
                 self._note(Ended(name, 1, text, told="Its run has ended, but it could not be moved."))
                 continue
             if place is not None and place != aside.place:
                 self._say(f"{name}: its run has ended; the file is now {place}")
-        for folder in {aside.folder for aside in asides} - stuck:
-            forget(folder)
+            forget(aside.folder, self._inbox.shown, aside.place)
 
     # -- the inbox -----------------------------------------------------------------------------------------------------
 
     def _take_all(self) -> None:
-        for name in self._inbox.recover():
+        recovered = self._inbox.recover()
+        for name in recovered:
             self._say(f"{name}: was claimed by a process that is gone; it is taken again")
         for held in self._inbox.held():
             is_long = self._wall_ns() - held.holder.since_ns > LONG_NS
             self._wait(f"{held.name}: is held by {held.holder.told}", 8 if is_long else 0)
         for upload in self._ready():
             if self._after is After.GO_ON:
-                self._note(self._claimed(upload))
+                self._note(self._claimed(upload, recovered.get(upload.name)))
             else:
                 self._wait(f"{upload.name}: {_NEXT_NIGHT}")
 
@@ -206,29 +212,49 @@ class Night:
             choice = choose(self._inbox.look(), before, self._wall_ns())
         for name in choice.unsettled:
             self._wait(f"{name}: is still being written; it is left for the next night")
+        for name in choice.unusable:
+            self._wait(f"{name}: its name cannot be shown, so it is not taken; give it another one")
         return choice.ready
 
-    def _claimed(self, upload: Upload) -> Ended | None:
-        """Take one file; None where somebody else has it. Raises StorageFailed where the inbox itself fails."""
+    def _claimed(self, upload: Upload, dead_claim: str | None) -> Ended | None:
+        """Take one file, which may have been that of a dead claim; None where somebody else has it.
+
+        Raises StorageFailed where the inbox itself fails.
+        """
         try:
             claim = self._inbox.claim(upload)
         except StorageFailed as failure:
             self._inbox.look()
             return Ended(upload.name, 1, f"it cannot be taken: {failure.text}", told="It cannot be taken.")
-        return None if claim is None else self._take(claim)
+        if claim is None:
+            return None
+        begun = None if dead_claim is None else run_of(self._reports, self._inbox.shown, dead_claim)
+        if begun is not None and (state := self._state_of(begun)):
+            return self._seen(claim, EarlierRun(begun, state))
+        return self._take(claim)
+
+    def _state_of(self, folder: Path) -> State | None:
+        """Return how the run of a dead claim stands; None where nothing of it was sent, nor will be."""
+        found = look_at(folder, self._config)
+        if found is None:
+            return State.FINISHED if has_sent(folder) else None
+        return None if found.next is Next.REMOVE else State.STOPPED
 
     def _take(self, claim: Claim) -> Ended | None:
         name = claim.upload.name
+        self._folder = None
         try:
             ended = self._run(claim)
         except SentBefore as seen:
-            return self._seen(claim, seen)
+            return self._seen(claim, seen.run)
         except BeingSent:
             self._inbox.give_back(claim)
             self._wait(f"{name}: another process has just begun to send the same file; {_NEXT_NIGHT}")
             return None
         except (KeyboardInterrupt, Interrupted):
-            self._inbox.give_back(claim)
+            if not self._can_go_on(self._folder):  # else its claim leads to its run
+                with suppress(StorageFailed):
+                    self._inbox.give_back(claim)
             raise
         except Exception as error:  # one file never stops the night
             ended = failed(name, error)
@@ -236,10 +262,10 @@ class Night:
                 return self._left(claim, ended, is_for_all=not isinstance(error, InputRefused))
         return self._finish(claim, ended)
 
-    def _seen(self, claim: Claim, seen: SentBefore) -> Ended | None:
+    def _seen(self, claim: Claim, seen: EarlierRun) -> Ended | None:
         """Put a file away whose content another run has sent, or leave it while that run is at work."""
-        name, folder = claim.upload.name, seen.run.folder
-        if seen.run.state is State.FINISHED:
+        name, folder = claim.upload.name, seen.folder
+        if seen.state is State.FINISHED:
             told = f"Not sent: its content was sent before, by {folder.name}."
             return self._finish(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
         if is_locked(folder):
@@ -247,7 +273,7 @@ class Night:
             self._wait(f"{name}: another process is at work on its run; {_NEXT_NIGHT}")
             return None
         told = f"Not sent: its content is held by the run {folder.name}, which is not finished."
-        return self._finish(claim, Ended(name, 7, f"{told} `enroll-batch resume {folder}` goes on", folder, told))
+        return self._finish(claim, Ended(name, 7, f"{told} `{resume_command(folder)}` goes on", folder, told))
 
     def _left(self, claim: Claim, ended: Ended, *, is_for_all: bool) -> Ended:
         self._inbox.give_back(claim)
@@ -266,6 +292,8 @@ class Night:
         with new_run(
             self._config, self._settings, Overrides(), name=PurePath(name).stem, command=NIGHTLY, inputs=[upload]
         ) as run:
+            self._folder = run.folder
+            taken(run.folder, inbox.shown, str(claim.holder))
             try:
                 plan(run, [upload], again=False, asking=_UNATTENDED)
             except LookUpsStopped as stopped:
@@ -275,6 +303,8 @@ class Night:
             except Interrupted:
                 raise
             except Exception as error:
+                if not is_of_the_file(error) and not self._can_go_on(run.folder):
+                    raise
                 return failed(name, error, run.folder)
 
     def _finish(self, claim: Claim, ended: Ended) -> Ended:
@@ -284,12 +314,15 @@ class Night:
         if goes_on and ending is Ending.FAILED:
             text = f"{ended.text}; its run is not lost: the next night goes on with it, and the file follows"
             ended = replace(ended, text=text)
+        if goes_on and ended.folder is not None:  # before it is moved, for we may die in between
+            remember(ended.folder, self._inbox.shown, f"{ending}/{ended.name}")
         try:
             place, note = self._put_away(claim, ended, ending)
         except StorageFailed as failure:
             text = f"{ended.text}; the file could not be moved to {ending}: {failure.text}"
             return replace(ended, exit_code=worst({1, ended.exit_code}), text=text)
-        if goes_on and ended.folder is not None:
+        if goes_on and ended.folder is not None and place != f"{ending}/{ended.name}":
+            forget(ended.folder, self._inbox.shown, f"{ending}/{ended.name}")
             remember(ended.folder, self._inbox.shown, place)
         known_as, report = f"{self._inbox.shown}/{place}", ended.report
         if report and self._inbox.is_remote and not note:

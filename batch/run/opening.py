@@ -37,6 +37,10 @@ NO_PLAN = (
 """What is said where a run is asked for what only a plan can tell."""
 
 
+INBOX_NOTE = ".inbox-"
+"""How the files begin that say which file of an inbox belongs to a run (`put_aside`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overrides:
     """What a command line says instead of the config; None says nothing. Kept in the ledger for a resume."""
@@ -83,6 +87,8 @@ class OpenRun:
         self.ledger.close()
         for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal", f"{LEDGER_NAME}-shm", LOCK_NAME, LOG_NAME, "sandbox.sqlite"):
             (self.folder / name).unlink(missing_ok=True)
+        for note in self.folder.glob(f"{INBOX_NOTE}*"):
+            note.unlink(missing_ok=True)
         with suppress(OSError):  # whatever else lies there is not ours to remove
             self.folder.rmdir()
 

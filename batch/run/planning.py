@@ -117,14 +117,15 @@ def plan_again(run: OpenRun, asking: Asking = QUIETLY) -> PlanTotals:
 
 
 def _kept_source(run: OpenRun, path: str, sha256: str | None) -> Source:
-    """Return an input of a run that goes on: as it was named, or its copy where that was handed over and moved on."""
-    source = read_path(path)
+    """Return an input of a run that goes on: its copy, or as it was named where none was made.
+
+    A file that was handed over may have moved on, and another one of its name may lie there now.
+    """
     copies = run.folder / COPIES
-    if isinstance(source, Path) and not source.exists() and copies.is_dir():
-        for copy in copies.iterdir():
-            if fingerprint(copy)[1] == sha256:
-                return HandedOver(path, copy.name, lambda _: None)
-    return source
+    for copy in sorted(copies.iterdir()) if copies.is_dir() else ():
+        if fingerprint(copy)[1] == sha256:
+            return HandedOver(path, copy.name, lambda _: None)
+    return read_path(path)
 
 
 def _plan(run: OpenRun, inputs: Sequence[InputFile], cycles: CyclesOfRun, asking: Asking) -> PlanTotals:

@@ -1,13 +1,17 @@
-"""Which file of an inbox waits in `unfinished` for which run, so that it can follow when the run has come to its end.
+"""Which file of an inbox belongs to which run, so that it can follow when the run has come to its end.
 
-Owns a small hidden file in the run's folder: one line for each file, its whole name as people know it.
+Owns a small hidden file in the run's folder, one for each inbox: the claims by which its files were taken, and the
+places where they lie since. It is made before anything is planned, and large enough for what is noted later, because
+the disk may be full by then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
@@ -15,11 +19,13 @@ from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State
 from batch.run.earlier import ledgers_in
+from batch.run.opening import INBOX_NOTE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOTE_NAME = ".inbox"
+_ROOM = 4096
+"""Bytes that are written at once, as blanks where nothing stands yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +37,73 @@ class PutAside:
     exit_code: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Note:
+    claims: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+
+
+def taken(folder: Path, inbox: str, claim: str) -> None:
+    """Note by which claim a file of a run was taken. A disk that is full now is for the ledger to tell."""
+    note = _read(folder, inbox)
+    note.claims.append(claim)
+    _write(folder, inbox, note)
+
+
 def remember(folder: Path, inbox: str, place: str) -> None:
-    """Note that a file of an inbox waits for a run. Where that cannot be written, the file stays where it is."""
-    with contextlib.suppress(OSError), (folder / NOTE_NAME).open("a", encoding="utf-8") as file:
-        file.write(f"{inbox}/{place}\n")
+    """Note that a file of an inbox waits for a run."""
+    note = _read(folder, inbox)
+    if place not in note.places:
+        note.places.append(place)
+        _write(folder, inbox, note)
+
+
+def forget(folder: Path, inbox: str, place: str) -> None:
+    """Note that a file does not wait any more."""
+    note = _read(folder, inbox)
+    if place in note.places:
+        note.places.remove(place)
+        _write(folder, inbox, note)
 
 
 def waiting_no_longer(report_dir: Path, inbox: str) -> list[PutAside]:
-    """Return the files of an inbox whose run has come to its end since they were put aside."""
+    """Return the files of an inbox whose run has come to its end since they were put aside.
+
+    A place that two runs have noted is left alone: one of them died before its file came there.
+    """
+    places = {folder: _read(folder, inbox).places for folder in ledgers_in(report_dir)}
+    noted = [place for each in places.values() for place in each]
     found = []
-    for folder in ledgers_in(report_dir):
-        places = _places(folder, inbox)
-        exit_code = _exit_code(folder) if places else None
+    for folder in (folder for folder, each in places.items() if each):
+        exit_code = _exit_code(folder)
         if exit_code is not None:
-            found += [PutAside(place, folder, exit_code) for place in places]
+            found += [PutAside(place, folder, exit_code) for place in places[folder] if noted.count(place) == 1]
     return found
 
 
-def forget(folder: Path) -> None:
-    """Note that nothing waits for a run any more."""
-    with contextlib.suppress(OSError):
-        (folder / NOTE_NAME).unlink(missing_ok=True)
+def run_of(report_dir: Path, inbox: str, claim: str) -> Path | None:
+    """Return the folder of the run whose file was taken by a claim."""
+    return next((folder for folder in ledgers_in(report_dir) if claim in _read(folder, inbox).claims), None)
 
 
-def _places(folder: Path, inbox: str) -> list[str]:
+def _path(folder: Path, inbox: str) -> Path:
+    return folder / f"{INBOX_NOTE}{hashlib.sha256(inbox.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def _read(folder: Path, inbox: str) -> _Note:
     try:
-        lines = (folder / NOTE_NAME).read_text("utf-8").split("\n")  # names may hold what else separates lines
-    except (OSError, UnicodeDecodeError):
-        return []
-    return [line.removeprefix(f"{inbox}/") for line in lines if line.startswith(f"{inbox}/")]
+        return _Note(**json.loads(_path(folder, inbox).read_text("ascii")))
+    except (OSError, ValueError, TypeError):
+        return _Note()
+
+
+def _write(folder: Path, inbox: str, note: _Note) -> None:
+    """Write in place: a new file would need room on the disk."""
+    content = json.dumps({"claims": note.claims, "places": note.places}).ljust(_ROOM).encode()
+    path = _path(folder, inbox)
+    with contextlib.suppress(OSError), path.open("r+b" if path.exists() else "wb") as file:
+        file.write(content)
+        file.truncate()
 
 
 def _exit_code(folder: Path) -> int | None:

@@ -5,6 +5,7 @@ Joins the second and the third pass. Owns what a night does after a run; knows n
 
 from __future__ import annotations
 
+import shlex
 import traceback
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -91,6 +92,11 @@ def failed(name: str, error: Exception, folder: Path | None = None) -> Ended:
     return Ended(name, 1, f"a fault of enroll-batch itself ({type(error).__name__} in {place})", folder)
 
 
+def resume_command(folder: Path) -> str:
+    """Return what a person types to go on with a run."""
+    return f"enroll-batch resume {shlex.quote(str(folder))}"
+
+
 def is_of_the_file(error: Exception) -> bool:
     """Return whether an error ends its file; else the file is as good as before, for another night.
 
@@ -121,7 +127,7 @@ def _after(reason: StopReason, run: OpenRun, tonight: Settings, accounts: Accoun
     if reason is StopReason.SIGNAL:
         return After.SIGNALLED
     if reason is StopReason.DEADLINE:
-        return After.TIME_IS_UP
+        return After.TIME_IS_UP if run.settings.pacing == tonight.pacing else After.GO_ON
     is_same = (run.settings.api, run.settings.auth) == (tonight.api, tonight.auth)
     is_scope = accounts is not None and accounts.tallies.outcomes[Outcome.SCOPE_REFUSED] > 0
     fails_for_all = reason is StopReason.SILENT or (reason is StopReason.REFUSED and not is_scope)
@@ -132,7 +138,7 @@ def _next_words(reason: StopReason, run: OpenRun, config: Path) -> str:
     """Return who goes on with a run that has stopped, and where to look."""
     found = look_at(run.folder, config)
     if found is not None and found.next is Next.WAIT:
-        return f"`enroll-batch resume {run.folder}` goes on"
+        return f"`{resume_command(run.folder)}` goes on"
     if reason is StopReason.REFUSED:
         return (
             "Once that is mended the next night goes on; to give the run up, remove its folder and put the file into "

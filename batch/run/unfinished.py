@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NIGHTLY = "nightly"
 """The command that a night's runs are begun by."""
 
-_FOR_A_PERSON = frozenset({StopReason.GUARD, StopReason.CANARY, StopReason.LIMIT})
+_FOR_A_PERSON = frozenset({StopReason.GUARD, StopReason.CANARY, StopReason.LIMIT, StopReason.DECLINED})
 
 
 class Next(Enum):
@@ -106,10 +106,11 @@ def _next(
             return None
         if stop_reason is None:
             return Next.RESUME if has_looked_up else Next.REMOVE
-        return Next.RESUME if state == State.PLANNING else None
+        if state != State.PLANNING:
+            return None
     if state == State.FINISHED:
         return Next.RESUME if exit_code is None else None
-    by_hand = command != NIGHTLY and (stop_text or "").endswith(signal.SIGINT.name)  # Ctrl-C is a person's word
+    by_hand = (stop_text or "").endswith(signal.SIGINT.name)  # Ctrl-C is a person's word
     return Next.WAIT if by_hand or stop_reason in _FOR_A_PERSON else Next.RESUME
 
 
@@ -117,3 +118,18 @@ def remove_unsent(run: OpenRun) -> None:
     """Remove a run that a night began and of which nothing was sent, with the copy of its file."""
     shutil.rmtree(run.folder / COPIES, ignore_errors=True)
     run.discard()
+
+
+def give_up(run: OpenRun, why: str) -> None:
+    """Let no night go on with a run of which nothing was sent."""
+    run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=why)
+
+
+def has_sent(folder: Path) -> bool:
+    """Return whether a run has begun to send, as far as its ledger can be read."""
+    try:
+        with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
+            ((started_at,),) = connection.execute("SELECT started_at FROM run").fetchall()
+            return started_at is not None
+    except (sqlite3.Error, LedgerFailed, ValueError):
+        return True

@@ -89,7 +89,7 @@ def test_what_was_claimed_by_one_is_not_given_to_another(site: Site) -> None:
     claim = taken(first, "may.csv")
     assert second.look() == []
     assert second.claim(upload) is None
-    assert second.recover() == []
+    assert second.recover() == {}
     first.give_back(claim)
     assert second.claim(upload) is not None
 
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_claimed_stays_and_leaves_no_claim(site: Site, mon
             inbox.claim(may)
     assert taken(inbox, "june.csv")
     die()
-    assert site.open().recover() == ["june.csv"]
+    assert list(site.open().recover()) == ["june.csv"]
     assert site.everything() == {"may.csv": b"rows", "june.csv": b"rows"}
 
 
@@ -210,7 +210,7 @@ def test_the_claim_of_a_process_that_died_here_is_brought_back_at_once(site: Sit
     die()
     inbox = site.open()
     assert inbox.look() == []
-    assert inbox.recover() == ["may.csv"]
+    assert list(inbox.recover()) == ["may.csv"]
     assert site.everything() == {"may.csv": b"rows"}
     assert taken(inbox, "may.csv")
 
@@ -223,7 +223,7 @@ def test_the_claim_of_another_machine_is_left_alone_for_a_week(site: Site, monke
     die()
     inbox = site.open()
     site.now_ns += DEAD_AFTER_NS - 10**9
-    assert inbox.recover() == []
+    assert inbox.recover() == {}
     (held,) = inbox.held()
     assert (held.name, held.holder.host) == ("may.csv", "other.4026531836")
     assert held.holder == claim.holder
@@ -231,7 +231,7 @@ def test_the_claim_of_another_machine_is_left_alone_for_a_week(site: Site, monke
     assert held.holder.told.endswith(" on other.4026531836 since 2027-01-15 08:00 UTC")
     site.now_ns += 10**9
     assert inbox.held() == []
-    assert inbox.recover() == ["may.csv"]
+    assert list(inbox.recover()) == ["may.csv"]
 
 
 def test_a_holder_that_wakes_up_too_late_moves_nothing(
@@ -266,14 +266,14 @@ def test_the_claim_of_a_night_whose_lock_is_free_is_brought_back_at_once(
             claim = taken(site.open(theirs), "may.csv")
             inbox = site.open(ours)
             site.now_ns += 10 * DEAD_AFTER_NS
-            assert inbox.recover() == []
+            assert inbox.recover() == {}
             there.setattr(claims, "OURS", set())
             (held,) = inbox.held()
             assert held.holder == claim.holder
             claims.OURS.add(claim.holder.nonce)  # what it leaves behind
     assert len(list((tmp_path / "reports").iterdir())) == 1
     assert inbox.held() == []
-    assert inbox.recover() == ["may.csv"]
+    assert list(inbox.recover()) == ["may.csv"]
     assert site.everything() == {"may.csv": b"rows"}
     assert list((tmp_path / "reports").iterdir()) == []
 
@@ -291,7 +291,7 @@ def test_a_claim_that_could_not_be_given_back_is_not_forgotten(
             with pytest.raises(StorageFailed):
                 inbox.give_back(claim)
     monkeypatch.setattr(claims, "this_host", lambda: "next-pod.1")
-    assert site.open(NightLocks(tmp_path / "reports")).recover() == ["may.csv"]
+    assert list(site.open(NightLocks(tmp_path / "reports")).recover()) == ["may.csv"]
     assert list((tmp_path / "reports").iterdir()) == []
 
 

@@ -148,7 +148,7 @@ def test_a_long_name_comes_back_as_it_was(site: Site) -> None:
     inbox.give_back(taken(inbox, name))
     taken(inbox, name)
     die()
-    assert site.open().recover() == [name]
+    assert list(site.open().recover()) == [name]
     assert site.everything() == {name: b"rows"}
 
 

@@ -120,5 +120,5 @@ def test_a_night_at_the_same_time_does_not_see_the_file(site: Site, monkeypatch:
     assert len(site.everything()) >= 1
     night = site.open()
     assert not [upload for upload in night.look() if is_upload(upload.name)]
-    assert night.recover() == []
+    assert night.recover() == {}
     assert night.held() == []

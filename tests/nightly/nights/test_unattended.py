@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sqlite3
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.errors import LedgerFailed
+from batch.nightly import claims
 from batch.nightly.moving_inbox import MovingInbox
-from batch.run import nightly, unattended
+from batch.run import nightly, put_aside, unattended
 from batch.run.lock import locked
+from batch.run.unfinished import Next, look_at
 from batch.storage.failures import StorageFailed
 from tests.commands.conftest import customers
+from tests.report.ledgers import LedgerOfTests
 
 if TYPE_CHECKING:
     from tests.commands.conftest import Desk, Factory, Said
@@ -267,3 +271,215 @@ def test_a_file_that_cannot_follow_its_run_keeps_nobody_back_and_follows_later(
     assert lying_in(inbox) == ["done/2-june.csv", "unfinished/1-may.csv"]
     assert a_night(desk, api, inbox).code == 0
     assert lying_in(inbox) == ["done/1-may.csv", "done/2-june.csv"]
+
+
+# -- which file belongs to which run -----------------------------------------------------------------------------------
+
+MOBILES = "Mobile\n" + "".join(f"91{number:010}\n" for number in range(120, 130))
+REFUSED = ["ok", "ok", *["error_403_4000"] * 8]
+
+
+class Died(BaseException):
+    """Stands for the death of the process."""
+
+
+def dies(*_: object, **__: object) -> None:
+    raise Died
+
+
+def test_a_night_that_died_leads_to_its_run_also_when_the_campaign_was_changed_since(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", 1, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(nightly.Night, "_finish", dies)
+        with pytest.raises(Died):
+            a_night(desk, api, inbox)
+    claims.OURS.clear()
+    assert a_night(desk, api, inbox, campaign=ONE_CYCLE | {"on_cascade": "skip"}).code == 0
+    assert lying_in(inbox) == ["done/may.csv"]
+    assert api.calls["enroll"] == 2
+
+
+@pytest.mark.parametrize("where", ["_put_away", "_note"])
+def test_a_file_follows_its_run_also_when_the_night_died_while_it_was_put_aside(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", 1, 2)
+    with monkeypatch.context() as patched:
+        patched.setenv("SECRET", "no longer valid")
+        patched.setattr(nightly.Night, where, dies)
+        with pytest.raises(Died):
+            a_night(desk, api, inbox)
+    claims.OURS.clear()
+    assert a_night(desk, api, inbox).code == 0
+    a_night(desk, api, inbox)
+    assert lying_in(inbox) == ["done/may.csv"]
+    assert api.calls["enroll"] == 2
+
+
+def test_two_inboxes_with_the_same_file_are_both_seen_to(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    other = desk.folder / "other"
+    other.mkdir()
+    put(inbox, "may.csv", 1, 2)
+    put(other, "same.csv", 1, 2)
+    assert a_night(desk, api, inbox, guard={"canary": 1}).code == 9
+    assert a_night(desk, api, other, guard={"canary": 1}).code == 9
+    assert (lying_in(inbox), lying_in(other)) == (["unfinished/may.csv"], ["unfinished/same.csv"])
+    (run,) = Path("reports").glob("*Z-may")
+    assert desk("resume", run, "--yes").code == 0
+    assert a_night(desk, api, inbox).code == 0
+    assert a_night(desk, api, other).code == 0
+    assert (lying_in(inbox), lying_in(other)) == (["done/may.csv"], ["done/same.csv"])
+    assert api.calls["enroll"] == 2
+
+
+def test_what_is_noted_needs_no_room_on_a_disk_that_has_become_full(tmp_path: Path) -> None:
+    put_aside.taken(tmp_path, "inbox", "a claim")
+    (note,) = tmp_path.iterdir()
+    size, inode = note.stat().st_size, note.stat().st_ino
+    put_aside.remember(tmp_path, "inbox", "failed/" + "x" * 200)
+    assert (note.stat().st_size, note.stat().st_ino) == (size, inode)
+    assert "failed/" in note.read_text()
+
+
+# -- look-ups that stopped ---------------------------------------------------------------------------------------------
+
+
+def test_a_file_whose_look_ups_stopped_is_held_by_its_run(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    (inbox / "may.csv").write_text(MOBILES)
+    api.inject(0, REFUSED, "read")
+    assert a_night(desk, api, inbox).code == 10
+    said = desk("run", inbox / "unfinished" / "may.csv", "-c", "config.yaml", "--yes")
+    assert said.code == 3
+    assert "held by an unfinished run" in said.err
+    assert a_night(desk, api, inbox).code == 0
+    assert api.calls["enroll"] == 10
+
+
+def test_a_run_whose_file_was_sent_all_the_same_is_given_up(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    (inbox / "may.csv").write_text(MOBILES)
+    api.inject(0, REFUSED, "read")
+    assert a_night(desk, api, inbox).code == 10
+    assert desk("run", inbox / "unfinished" / "may.csv", "-c", "config.yaml", "--yes", "--again").code == 0
+    said = a_night(desk, api, inbox)
+    assert said.code == 3
+    assert "was sent before" in said.err
+    assert api.calls["enroll"] == 10
+    assert a_night(desk, api, inbox).code == 0
+
+
+def test_another_file_of_the_same_name_does_not_keep_a_run_from_going_on(
+    desk: Desk, sandbox: Factory, inbox: Path
+) -> None:
+    api = sandbox(preload=False)
+    (inbox / "may.csv").write_text(MOBILES)
+    api.inject(0, REFUSED, "read")
+    assert a_night(desk, api, inbox).code == 10
+    put(inbox, "may.csv", 500, 501)
+    assert a_night(desk, api, inbox).code == 0
+    assert lying_in(inbox) == ["done/may-2.csv", "done/may.csv"]
+    assert api.calls["enroll"] == 12
+
+
+def test_look_ups_that_a_guard_has_stopped_wait_for_a_person(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    api = sandbox(preload=False)
+    (inbox / "may.csv").write_text("Mobile\n" + "".join(f"91{number * 100 + 99:010}\n" for number in range(1, 40)))
+    guard = {"guard": {"minimum": 5, "stop_when": {"invalid_user": "50%"}}, "pacing": {"concurrency": 1}}
+    assert a_night(desk, api, inbox, **guard).code == 6
+    before = api.calls["lookup"]
+    assert a_night(desk, api, inbox, **guard).code == 6
+    assert api.calls["lookup"] == before
+
+
+# -- more that keeps nobody back ---------------------------------------------------------------------------------------
+
+
+def test_the_window_of_a_run_that_was_begun_with_another_one_ends_no_night(
+    desk: Desk, sandbox: Factory, inbox: Path
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "old.csv", 1)
+    opens, closes = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours) for hours in (2, 3))
+    assert a_night(desk, api, inbox, pacing={"window": f"{opens:%H:%M}-{closes:%H:%M}"}).code == 7
+    put(inbox, "new.csv", 2)
+    assert a_night(desk, api, inbox).code == 7
+    assert lying_in(inbox) == ["done/new.csv", "unfinished/old.csv"]
+
+
+def test_a_name_that_cannot_be_shown_is_told(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    put(inbox, os.fsdecode(b"caf\xe9.csv"), 1)
+    said = a_night(desk, sandbox(preload=False), inbox)
+    assert said.code == 0
+    assert "caf\\udce9.csv: its name cannot be shown, so it is not taken; give it another one" in said_by(said)
+
+
+def test_a_ledger_that_cannot_be_read_for_the_moment_sends_nothing_twice(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", 1)
+    assert a_night(desk, api, inbox).code == 0
+    put(inbox, "may.csv", 1)
+
+    def busy(_: Path) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("batch.run.earlier.connect_to_read", busy)
+        said = a_night(desk, api, inbox)
+    assert said.code == 2
+    assert "so whether this file was sent before is not known" in said.err
+    assert lying_in(inbox) == ["done/may.csv", "may.csv"]
+    assert a_night(desk, api, inbox).code == 0
+    assert api.calls["enroll"] == 1
+
+
+def test_a_signal_is_not_lost_where_a_file_cannot_be_given_back(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def stuck(*_: object) -> None:
+        raise StorageFailed("gone")
+
+    put(inbox, "may.csv", 1)
+    monkeypatch.setattr(nightly, "plan", interrupted)
+    monkeypatch.setattr(MovingInbox, "give_back", stuck)
+    assert a_night(desk, sandbox(preload=False), inbox).code == 7
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [
+        ({"stop_reason": "declined"}, Next.WAIT),
+        ({"stop_reason": "signal", "stop_text": "stopped by SIGINT"}, Next.WAIT),
+        ({"stop_reason": "signal", "stop_text": "stopped by SIGTERM"}, Next.RESUME),
+        ({"stop_reason": "silent"}, Next.RESUME),
+        ({"stop_reason": None, "state": "sending"}, Next.RESUME),
+        ({"started_at": None, "stop_reason": "declined"}, None),
+        ({"started_at": None, "stop_reason": None, "state": "planned"}, Next.REMOVE),
+        ({"started_at": None, "stop_reason": None, "state": "planned", "command": "run"}, None),
+        ({"started_at": None, "stop_reason": "guard", "state": "planning"}, Next.WAIT),
+        ({"started_at": None, "stop_reason": "refused", "state": "planning"}, Next.RESUME),
+        ({"state": "finished", "stop_reason": None, "exit_code": 0}, None),
+    ],
+)
+def test_what_a_night_does_with_a_run(tmp_path: Path, facts: dict[str, object], step: Next | None) -> None:
+    config = tmp_path / "config.yaml"
+    standing = {
+        "config_path": str(config),
+        "command": "nightly",
+        "state": "stopped",
+        "started_at": 1,
+        "exit_code": None,
+    }
+    LedgerOfTests(tmp_path / "ledger.sqlite", **standing | facts).close()
+    found = look_at(tmp_path, config)
+    assert (found and found.next) == step
