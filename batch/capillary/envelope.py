@@ -34,14 +34,26 @@ class Envelope:
     warnings: str
 
 
+def read_json(body: bytes) -> object:
+    """Return what the JSON in `body` says.
+
+    Raises:
+        ValueError: it is no JSON, as with NaN in it, or too deep; or a key is repeated, so that a value would be lost.
+    """
+    try:
+        return json.loads(body, object_pairs_hook=_unique, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_envelope(body: bytes) -> Envelope | None:
     """Return the envelope in `body`, or None where it holds none: no JSON, not the vendor's, or ambiguous.
 
-    Ambiguous is JSON with a repeated key, because one of the two values would be lost; so is NaN, which is no JSON.
+    Ambiguous is what `read_json` refuses.
     """
     try:
-        parsed = json.loads(body, object_pairs_hook=_unique, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        parsed = read_json(body)
+    except ValueError:
         return None
     if not isinstance(parsed, dict):
         return None

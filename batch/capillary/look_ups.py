@@ -7,13 +7,12 @@ asks, or when.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch.capillary.codes import judge
-from batch.capillary.envelope import clean, raw_text, read_envelope
+from batch.capillary.envelope import clean, raw_text, read_envelope, read_json
 from batch.capillary.limits import is_used_up
 from batch.capillary.registry import LOOK_UP_CODES
 from batch.model import (
@@ -78,8 +77,8 @@ def _entity(answer: Reply | NoAnswer) -> object:
     if envelope is not None and envelope.errors:
         return _NONE
     try:
-        parsed = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        parsed = read_json(answer.body)
+    except ValueError:
         return _NONE
     return parsed.get("entity", _NONE) if isinstance(parsed, dict) else _NONE
 

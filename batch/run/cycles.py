@@ -60,6 +60,7 @@ class PlanFinding:
     """One line about what is planned, as the API knows it."""
 
     is_good: bool
+    """False only where the API knows of a fault, and not where it cannot be asked."""
     text: str
 
 

@@ -114,8 +114,11 @@ def _refuse_other_organisations(run: OpenRun) -> None:
 
 
 def resolved(ledger: LookUpLedger, requests: Sequence[EnrollmentRequest]) -> Sequence[EnrollmentRequest]:
-    """Return the requests of one row under the id of their customer, where a look-up has found it."""
-    if not requests or isinstance(requests[0].customer, int):
+    """Return the requests of one row under the id of their customer, where a look-up has found it.
+
+    For another organisation they stay as they are, to be refused by `look_up`: what was found is an id of our own.
+    """
+    if not requests or isinstance(requests[0].customer, int) or requests[0].scope.org_id is not None:
         return requests
     customer = ledger.customer_of(requests[0].customer)
     return requests if customer is None else [replace(request, customer=customer) for request in requests]

@@ -14,6 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.config.keys import InputSettings
+from batch.config.text import parse
 from batch.errors import AccessRefused, ApiSilent, ConfigError, EnrollBatchError, InputRefused, UsageError
 from batch.intake.plan import Planner
 from batch.ledger.look_ups import LookUpLedger
@@ -101,16 +103,19 @@ def plan_rerun_again(run: OpenRun, asking: Asking = QUIETLY) -> PlanTotals:
 def plan_rerun(run: OpenRun, order: Order, asking: Asking = QUIETLY) -> PlanTotals:
     """Plan into `run` what it is ordered to run again; who was not found before is looked up again.
 
+    So is everybody where the new config may mean others by the same identifiers.
+
     Raises:
         InputRefused, ConfigError, ApiSilent, AccessRefused: the new config cannot be used for it; `run` is removed.
         LookUpsStopped: the run is kept, and `plan_rerun_again` goes on with the look-ups.
     """
     _keep_simulated_api(order.earlier, run.folder)
     with LedgerReader(order.earlier / LEDGER_NAME) as reader:
-        LookUpLedger(run.ledger).take_over(reader.found_customers())
         by_input = {facts.input_no: facts for facts in reader.inputs()}
         cycles = CyclesOfRun(run.settings, GroupFacts(run, asking.warn)) if order.anew else None
         try:
+            if _would_find_the_same(run, reader):
+                LookUpLedger(run.ledger).take_over(reader.found_customers())
             while True:
                 writer = PlanWriter(run.ledger)
                 rows = groupby(reader.report_rows(order.outcomes), key=lambda row: row.input_no)
@@ -122,6 +127,24 @@ def plan_rerun(run: OpenRun, order: Order, asking: Asking = QUIETLY) -> PlanTota
         except (InputRefused, ConfigError, ApiSilent, AccessRefused):
             run.discard()
             raise
+
+
+def _would_find_the_same(run: OpenRun, reader: LedgerReader) -> bool:
+    """Whether the earlier run looked customers up as `run` would: by the same API, credentials and source.
+
+    The credentials stand for an organisation, and in another one an identifier may name somebody else. They are not
+    kept, so both configs have to write them alike. What `scope` says is heeded where ids are taken (`resolved`).
+    """
+    path, text, _, _ = reader.kept_config()
+    ((own_path, own_text),) = run.ledger.read("SELECT config_path, config_text FROM run")
+    earlier, own = parse(path, text).tree, parse(own_path, own_text).tree
+    wanted = earlier.get("input")
+    source = wanted.get("look_up_source") if isinstance(wanted, dict) else None
+    return (
+        reader.run().base_url == run.settings.api.base_url
+        and earlier.get("auth") == own.get("auth")
+        and (source or InputSettings().look_up_source) == run.settings.input.look_up_source
+    )
 
 
 def _plan_input(

@@ -206,6 +206,58 @@ def test_a_rerun_for_another_organisation_is_refused_before_anybody_is_looked_up
     assert not (desk.folder / "again").exists()
 
 
+def test_ids_of_our_own_organisation_are_not_taken_over_for_another_one(desk: Desk, sandbox: Factory) -> None:
+    """Fails when a rerun believes what was found, whatever the new config names: others would be enrolled."""
+    api = sandbox(preload=False)
+    assert desk.run(api, mobiles([120, 121]), campaign=ONE_CYCLE | {"target_id": 1}).code == 4
+    assert desk.outcomes() == {"target_not_found": 2}
+    config = desk.config(api, campaign=ONE_CYCLE, scope={"data_scope": "OTHER", "org": 50672})
+    said = desk("rerun", "run", "-c", config, "--yes", "--run-dir", "again")
+    assert said.code == 3
+    assert "customers of another organisation (50672) need the column customer_id" in said.err
+    assert (api.calls["lookup"], api.enrolled()) == (2, set())
+    assert not (desk.folder / "again").exists()
+
+
+@pytest.mark.parametrize("what", ["source", "credentials", "nothing"])
+def test_a_rerun_takes_over_who_was_found_only_where_the_same_would_be_asked(
+    desk: Desk, sandbox: Factory, asked: Counter[str], what: str
+) -> None:
+    api = sandbox(preload=False)
+    assert desk.run(api, mobiles([120, 121]), campaign=ONE_CYCLE | {"target_id": 1}).code == 4
+    changed: dict[str, object] = {
+        "source": {"input": {"look_up_source": "ECOMMERCE"}},
+        "credentials": {"auth": {"kind": "basic", "till": "store.server", "password": "${PASSWORD}"}},
+        "nothing": {"input": {"look_up_source": "INSTORE"}, "scope": {"data_scope": "SELF"}},
+    }[what]
+    config = desk.config(api, campaign=ONE_CYCLE, **changed)
+    assert desk("rerun", "run", "-c", config, "--yes", "--run-dir", "again").code == 0
+    assert set(asked.values()) == {1 if what == "nothing" else 2}
+    assert {customer for customer, _ in api.enrolled()} == {120, 121}
+
+
+def test_a_rerun_at_another_api_looks_everybody_up_there(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sandbox(preload=False), sandbox(preload=False)
+    assert desk.run(first, mobiles([120, 121]), campaign=ONE_CYCLE | {"target_id": 1}).code == 4
+    monkeypatch.setattr(reads, "customer_lookup", lambda query: int(query["identifierValue"][-3:]) + 200)
+    config = desk.config(second, campaign=ONE_CYCLE)
+    assert desk("rerun", "run", "-c", config, "--yes", "--run-dir", "again").code == 0
+    assert (first.calls["lookup"], second.calls["lookup"]) == (2, 2)
+    assert {customer for customer, _ in second.enrolled()} == {320, 321}
+
+
+def test_a_rerun_by_other_credentials_leaves_out_what_is_settled(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    assert desk.run(api, mobiles([120, 121]), campaign={"cycles": ["PERIOD_G_29463_1", "typo"]}).code == 4
+    assert desk.outcomes() == {"enrolled": 2, "period_not_found": 2}
+    basic = {"kind": "basic", "till": "store.server", "password": "${PASSWORD}"}
+    config = desk.config(api, auth=basic)
+    assert desk("rerun", "run", "-c", config, "--yes", "--run-dir", "again").code == 0
+    assert (api.calls["lookup"], api.calls["enroll"]) == (4, 4 + 2)
+
+
 def test_an_answer_that_names_null_is_nobody_and_asked_for_once(
     desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -307,6 +307,31 @@ def test_that_reading_is_not_allowed_says_nothing_of_the_credentials(desk: Desk,
     assert "! " not in said.out
 
 
+@pytest.mark.parametrize(
+    "fault", ["error_429", "error_500", "error_503", "error_504", "error_400", "truncate", "reset_before"]
+)
+def test_an_api_that_cannot_be_asked_is_said_and_is_no_fault_of_the_plan(
+    desk: Desk, sandbox: Factory, fault: str
+) -> None:
+    """Fails when silence counts like a fault that the API knows of: exit code 4 is for row problems."""
+    api = sandbox()
+    api.inject(0, [fault] * 1000, "read")
+    retry = {"base_s": 0.01, "max_s": 0.02, "outage_s": 0.2, "attempts": 2}
+    said = plan_online(desk, desk.upload(customers([1])), "-c", desk.config(api, retry=retry))
+    told = " ".join(said.out[said.out.index("The API says:") :].split())
+    assert said.code == 0
+    assert "the API cannot be asked" in told
+    assert "! " not in said.out
+
+
+def test_credentials_that_are_refused_tell_nothing_of_the_plan(desk: Desk, sandbox: Factory) -> None:
+    desk.monkeypatch.setenv("SECRET", "hunter2")
+    said = plan_online(desk, desk.upload(customers([1])), "-c", desk.config(sandbox()))
+    assert said.code == 0
+    assert "the API cannot be asked: " in " ".join(said.out.split())
+    assert "hunter2" not in said.out
+
+
 def test_that_the_api_asks_to_wait_is_said_at_once_and_given_up_before_long(desk: Desk, sandbox: Factory) -> None:
     api = sandbox()
     api.inject(0, ["error_429"] * 1000, "read")
