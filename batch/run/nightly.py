@@ -12,22 +12,31 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import EXIT_CODES, ConfigError, InputRefused, Interrupted, LookUpsStopped, RunLocked, UsageError
+from batch.errors import EXIT_CODES, ConfigError, InputRefused, Interrupted, LookUpsStopped
 from batch.model import State
 from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.inbox import REPORT
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
-from batch.run.earlier import BeingSent, EarlierRun, SentBefore, refuse_if_sent_since
+from batch.run.earlier import BeingSent, EarlierRun, SentBefore
 from batch.run.inputs import HandedOver
 from batch.run.lock import is_locked
-from batch.run.looking_up import Asking
 from batch.run.night_locks import NightLocks
-from batch.run.opening import Overrides, new_run, unfinished_run
-from batch.run.planning import plan, plan_again
+from batch.run.opening import Overrides, new_run
+from batch.run.planning import plan
 from batch.run.put_aside import forget, remember, run_of, taken, waiting_no_longer
-from batch.run.unattended import After, Ended, failed, is_of_the_file, look_ups_stopped, resume_command, send_unattended
-from batch.run.unfinished import NIGHTLY, Next, Unfinished, give_up, has_sent, look_at, remove_unsent, unfinished_runs
+from batch.run.unattended import (
+    UNATTENDED,
+    After,
+    Ended,
+    failed,
+    go_on,
+    is_of_the_file,
+    look_ups_stopped,
+    resume_command,
+    send_unattended,
+)
+from batch.run.unfinished import NIGHTLY, Next, has_sent, look_at, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
 
@@ -37,14 +46,12 @@ if TYPE_CHECKING:
     from batch.config import Settings
     from batch.nightly.choice import Upload
     from batch.nightly.inbox import Claim
-    from batch.run.opening import OpenRun
 
 SETTLE_S = 10.0
 """Between two looks at files that may still be written. Source: our choice; an upload on a slow line grows by then."""
 LONG_NS = 86_400 * 10**9
 """A file that is held for longer is told as a fault. Source: our choice, because a night should be over by then."""
 
-_UNATTENDED = Asking(waits=False)
 _NEXT_NIGHT = "stays in the inbox for the next night"
 
 
@@ -99,7 +106,7 @@ class Night:
         try:
             for found in unfinished_runs(self._reports, self._config):
                 if not self._is_over:
-                    self._note(self._go_on(found))
+                    self._note(go_on(found, self._config, self._settings, self._say, self._wait))
             self._move_on()
             if not self._is_over:
                 with self._locks.held(self._inbox.shown):
@@ -130,47 +137,6 @@ class Night:
         (self._warn if exit_code else self._say)(line)
 
     # -- runs of earlier nights ----------------------------------------------------------------------------------------
-
-    def _go_on(self, found: Unfinished) -> Ended | None:
-        folder, name = found.folder, found.folder.name
-        if found.next is Next.WAIT:
-            self._wait(f"{name}: waits for a person: `{resume_command(folder)}` goes on with it", found.exit_code)
-            return None
-        if found.next is Next.TELL:
-            text = "its ledger is damaged: what it has sent is not known; restore it from a backup, or move it away"
-            return Ended(name, found.exit_code, f"{text} ({folder})", told=f"{text[0].upper()}{text[1:]}.")
-        try:
-            with unfinished_run(folder, Overrides()) as run:
-                again = look_at(folder, self._config)  # asked again, now that nobody else is at work on it
-                if again is not None and again.next is Next.RESUME:
-                    return self._resumed(run)
-                if again is not None and again.next is Next.REMOVE:
-                    remove_unsent(run)
-                    self._say(f"{name}: removed, because it ended before anything was sent; its file is taken anew")
-                return None
-        except RunLocked as held:
-            self._wait(held.text)
-            return None
-        except Interrupted:
-            raise
-        except Exception as error:  # one run never stops the night
-            if isinstance(error, UsageError) and look_at(folder, self._config) is None:
-                return None  # another night has just ended it
-            return failed(name, error, folder)
-
-    def _resumed(self, run: OpenRun) -> Ended:
-        name = run.folder.name
-        if run.ledger.state is State.PLANNING:
-            try:
-                plan_again(run, _UNATTENDED)
-            except LookUpsStopped as stopped:
-                return look_ups_stopped(run, name, stopped, self._settings)
-        try:
-            refuse_if_sent_since(run)
-        except SentBefore as seen:
-            give_up(run, seen.text)
-            raise
-        return send_unattended(run, name, self._config, self._settings)
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
@@ -295,7 +261,7 @@ class Night:
             self._folder = run.folder
             taken(run.folder, inbox.shown, str(claim.holder))
             try:
-                plan(run, [upload], again=False, asking=_UNATTENDED)
+                plan(run, [upload], again=False, asking=UNATTENDED)
             except LookUpsStopped as stopped:
                 return look_ups_stopped(run, name, stopped, self._settings)
             try:

@@ -1,4 +1,4 @@
-"""One run without a person: what is open is sent, the report is written, and what came of it is put into words.
+"""One run without a person: it is gone on with, sent and reported, and what came of it is put into words.
 
 Joins the second and the third pass. Owns what a night does after a run; knows no inbox.
 """
@@ -12,19 +12,35 @@ from enum import Enum, auto
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import ConfigError, EnrollBatchError, InputRefused
+from batch.errors import (
+    ConfigError,
+    EnrollBatchError,
+    InputRefused,
+    Interrupted,
+    LookUpsStopped,
+    RunLocked,
+    UsageError,
+)
 from batch.model import Outcome, State, StopReason
 from batch.report.words import counted, verdict
 from batch.run.closing import close_refused, close_run, send_and_close
-from batch.run.planning import preview
-from batch.run.unfinished import Next, look_at
+from batch.run.earlier import SentBefore, refuse_if_sent_since
+from batch.run.looking_up import Asking
+from batch.run.opening import Overrides, unfinished_run
+from batch.run.planning import plan_again, preview
+from batch.run.unfinished import Next, give_up, look_at, remove_unsent
 from batch.storage.failures import StorageFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from batch.config import Settings
-    from batch.errors import LookUpsStopped
     from batch.report.reconcile import Accounts
     from batch.run.opening import OpenRun
+    from batch.run.unfinished import Unfinished
+
+UNATTENDED = Asking(waits=False)
+"""How look-ups are made without a person."""
 
 
 class After(Enum):
@@ -54,6 +70,59 @@ class Ended:
     place: str = ""
     report: str = ""
     after: After = After.GO_ON
+
+
+def go_on(
+    found: Unfinished,
+    config: Path,
+    tonight: Settings,
+    say: Callable[[str], None],
+    wait: Callable[[str, int], None],
+) -> Ended | None:
+    """Do with a run of an earlier night what can be done without a person; None where it did not end.
+
+    `wait` hears of what is left alone, and with which exit code.
+    """
+    folder, name = found.folder, found.folder.name
+    if found.next is Next.WAIT:
+        wait(f"{name}: waits for a person: `{resume_command(folder)}` goes on with it", found.exit_code)
+        return None
+    if found.next is Next.TELL:
+        text = "its ledger is damaged: what it has sent is not known; restore it from a backup, or move it away"
+        return Ended(name, found.exit_code, f"{text} ({folder})", told=f"{text[0].upper()}{text[1:]}.")
+    try:
+        with unfinished_run(folder, Overrides()) as run:
+            again = look_at(folder, config)  # asked again, now that nobody else is at work on it
+            if again is not None and again.next is Next.RESUME:
+                return _resumed(run, config, tonight)
+            if again is not None and again.next is Next.REMOVE:
+                remove_unsent(run)
+                say(f"{name}: removed, because it ended before anything was sent; its file is taken anew")
+            return None
+    except RunLocked as held:
+        wait(held.text, 0)
+        return None
+    except Interrupted:
+        raise
+    except Exception as error:  # one run never stops the night
+        if isinstance(error, UsageError) and look_at(folder, config) is None:
+            return None  # another night has just ended it
+        return failed(name, error, folder)
+
+
+def _resumed(run: OpenRun, config: Path, tonight: Settings) -> Ended:
+    name = run.folder.name
+    if run.ledger.state is State.PLANNING:
+        try:
+            plan_again(run, UNATTENDED)
+        except LookUpsStopped as stopped:
+            return look_ups_stopped(run, name, stopped, tonight)
+    try:
+        refuse_if_sent_since(run)
+    except SentBefore as seen:
+        give_up(run, seen.text)
+        raise
+    return send_unattended(run, name, config, tonight)
 
 
 def send_unattended(run: OpenRun, name: str, config: Path, tonight: Settings) -> Ended:
