@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import EXIT_CODES, ConfigError, InputRefused, Interrupted, LookUpsStopped
+from batch.errors import EXIT_CODES, ConfigError, Interrupted, LookUpsStopped
 from batch.model import State
 from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.inbox import REPORT
@@ -225,7 +225,7 @@ class Night:
         except Exception as error:  # one file never stops the night
             ended = failed(name, error)
             if not is_of_the_file(error):
-                return self._left(claim, ended, is_for_all=not isinstance(error, InputRefused))
+                return self._left(claim, ended, is_for_all=not isinstance(error.__cause__, StorageFailed))
         return self._finish(claim, ended)
 
     def _seen(self, claim: Claim, seen: EarlierRun) -> Ended | None:
@@ -244,8 +244,8 @@ class Night:
     def _left(self, claim: Claim, ended: Ended, *, is_for_all: bool) -> Ended:
         self._inbox.give_back(claim)
         after = After.LEAVE_THE_REST if is_for_all else After.GO_ON
-        place = f"{self._inbox.shown}/{ended.name}"
-        return replace(ended, text=f"{ended.text}; it stays in the inbox", place=place, after=after)
+        place, told = f"{self._inbox.shown}/{ended.name}", "Not begun, for no fault of the file."
+        return replace(ended, text=f"{ended.text}; it stays in the inbox", told=told, place=place, after=after)
 
     def _run(self, claim: Claim) -> Ended:
         """Run one file.

@@ -5,6 +5,7 @@ Joins the second and the third pass. Owns what a night does after a run; knows n
 
 from __future__ import annotations
 
+import errno
 import shlex
 import traceback
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from batch.run.opening import OpenRun
     from batch.run.unfinished import Unfinished
 
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 UNATTENDED = Asking(waits=False)
 """How look-ups are made without a person."""
 
@@ -155,7 +157,8 @@ def look_ups_stopped(run: OpenRun, name: str, stopped: LookUpsStopped, tonight: 
 def failed(name: str, error: Exception, folder: Path | None = None) -> Ended:
     """Return what an error has made of a file or run."""
     if isinstance(error, EnrollBatchError):
-        return Ended(name, error.exit_code, error.text.removeprefix(f"{name}: "), folder)
+        code = 1 if isinstance(error, InputRefused) and not is_of_the_file(error) else error.exit_code
+        return Ended(name, code, error.text.removeprefix(f"{name}: "), folder)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(frame.filename).name}:{frame.lineno}"
     return Ended(name, 1, f"a fault of enroll-batch itself ({type(error).__name__} in {place})", folder)
@@ -173,7 +176,8 @@ def is_of_the_file(error: Exception) -> bool:
     the file. A fault of our own may be met again with the same file each night, so it ends there.
     """
     if isinstance(error, InputRefused):
-        return not isinstance(error.__cause__, StorageFailed)
+        cause = error.__cause__
+        return not (isinstance(cause, StorageFailed) or (isinstance(cause, OSError) and cause.errno in _DISK))
     return isinstance(error, ConfigError) or not isinstance(error, (EnrollBatchError, OSError))
 
 
