@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from batch.ledger.standing import BACKWARDS
+from batch.ledger.standing import BACKWARDS, NAMES_TARGET, TAKEN_BACK
 from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope, Verdict
 
 if TYPE_CHECKING:
@@ -86,6 +86,22 @@ def accepted_twice(ledger: SqliteLedger) -> list[tuple[Scope, str, str]] | None:
         cycles = [name for (name,) in ledger.read(sql, customer, scope_no)]
         found += [(scopes[scope_no], earlier, later) for earlier, later in pairwise(cycles)]
     return found if len(witnesses) < MOST_WITNESSES else None
+
+
+def taken_back(ledger: SqliteLedger) -> list[Scope]:
+    """Return the targets of which a cascade was found and then refuted."""
+    scopes = _scopes(ledger)
+    return [scopes[scope_no] for (scope_no,) in ledger.read(TAKEN_BACK)]
+
+
+def asked(ledger: SqliteLedger) -> list[tuple[Scope, int]]:
+    """Return how often the API began to be asked about each target's customers with cycles left out."""
+    scopes = _scopes(ledger)
+    sql = (
+        "SELECT c.scope_no, count(*) FROM scope c JOIN event e"
+        f" ON e.kind = 'asked' AND c.action = 'enroll' AND {NAMES_TARGET} GROUP BY 1"
+    )
+    return [(scopes[scope_no], times) for scope_no, times in ledger.read(sql)]
 
 
 def answers(

@@ -55,14 +55,21 @@ INSERT INTO told SELECT request_no, 'in_doubt', outcome, reason, http_status, er
 """
 """What the last look at the API said about a request; it counts where the outcome that holds is in doubt."""
 
-CASCADING = """
-SELECT scope_no FROM scope c WHERE action = 'enroll' AND 'cascade' = (
-    SELECT e.kind FROM event e WHERE e.kind IN ('cascade', 'no_cascade') AND instr(
-        e.text, 'target ' || c.target_id || ' of group ' || c.target_group_id || coalesce(' of org ' || c.org_id, '')
-        || ':') = 1
+NAMES_TARGET = """
+instr(e.text, 'target ' || c.target_id || ' of group ' || c.target_group_id || coalesce(' of org ' || c.org_id, '')
+    || ':') = 1
+"""
+"""Whether `event e` is about `scope c`: it names its target as `Scope.title` does."""
+
+_LAST_TOLD = f"""
+SELECT scope_no FROM scope c WHERE action = 'enroll' AND {{kind}} = (
+    SELECT e.kind FROM event e WHERE e.kind IN ('cascade', 'no_cascade') AND {NAMES_TARGET}
     ORDER BY e.event_no DESC LIMIT 1)
 """
-"""The scopes of which a cascade was found and not taken back. An event names its target as `Scope.title` does."""
+CASCADING = _LAST_TOLD.format(kind="'cascade'")
+"""The scopes of which a cascade was found and not taken back."""
+TAKEN_BACK = _LAST_TOLD.format(kind="'no_cascade'")
+"""The scopes of which a finding was taken back."""
 
 BACKWARDS = """
 WITH people AS MATERIALIZED (

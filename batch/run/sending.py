@@ -246,6 +246,7 @@ def _guards(run: OpenRun, ledger: SendingLedger, concurrency: int) -> Guards:
     cascades = Cascades(OnCascade(settings.campaign.on_cascade), planned, order)
     refuting = cascade.accepted_twice(run.ledger)
     cascades.heed(refuting or ())
+    cascades.remember(cascade.taken_back(run.ledger), cascade.asked(run.ledger))
     cascades.recall(cascade.answers(run.ledger, lambda: refuting is not None and cascades.is_decided))
     return Guards(
         refusals=RunRefusals(),

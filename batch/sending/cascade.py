@@ -13,6 +13,7 @@ to be in the order in which most customers have them: one who has them the other
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -90,6 +91,7 @@ class Cascades:
         self._stories: dict[int, dict[tuple[_Key, int | str], Story]] = {}
         self._questions: dict[int, _Question] = {}
         self._missed: set[int] = set()
+        self._asked_before: Counter[_Key] = Counter()
         self.no_more_answers = False
         """Nobody is left whose answers could decide: what is undecided is sent."""
         self.has_news = False
@@ -122,6 +124,20 @@ class Cascades:
             target = self._targets.setdefault(_key(scope), Target())
             target.is_refuted = target.is_refuted or target.follows(later, earlier)
 
+    def remember(self, taken_back: Iterable[Scope], asked: Iterable[tuple[Scope, int]]) -> None:
+        """Take what events tell: whose finding was taken back, and how often the API was asked about whom.
+
+        The answers alone do not tell: what the API's word refuted may have been enrolled by an attempt that was lost.
+        """
+        for scope in taken_back:
+            self._targets.setdefault(_key(scope), Target()).is_refuted = True
+        for scope, times in asked:
+            self._asked_before[_key(scope)] += times
+
+    def asked_before(self, scope: Scope) -> int:
+        """Return how often earlier invocations began to ask the API about this target."""
+        return self._asked_before[_key(scope)]
+
     @property
     def is_decided(self) -> bool:
         """Whether it is known of each target with several cycles whether it cascades."""
@@ -132,12 +148,13 @@ class Cascades:
     def settled(self, item: OpenRequest, verdict: Verdict, attempt: int) -> Finding | None:
         """Take how a request ended; return the news, if that is any."""
         question = self._questions.pop(item.request_no, None)
+        answer = answer_of(item.request, verdict, attempt)
         if question:
+            question.pair.silent += answer is None
             question.pair.asking -= 1
             question.story.asking = question.story.asking and not question.is_customers
             question.target.asking -= question.is_customers
             self.has_news = True
-        answer = answer_of(item.request, verdict, attempt)
         target = self._take(item.chunk.chunk_no, item.request, answer)
         if item.request_no in self._missed and answer is not Answer.ALREADY:
             target = self._targets[_key(item.request.scope)]
@@ -228,7 +245,7 @@ class Cascades:
         if self.no_more_answers or len(story.anchors) != 1:
             return Way.SEND
         pair = target.pair(story.anchors[0], period)
-        if pair.accepted:
+        if pair.is_hopeless:
             return Way.SEND
         is_customers = not (story.speaks or story.asking) and target.customers + target.asking < PROOF
         if not must and not is_customers and pair.already + pair.asking >= PAIR_PROOF:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 LOOKS = 3
-"""How often the API is asked about one request in doubt, when it gives no answer to that either."""
+"""How often the API is asked about one request in doubt, when it gives no answer to that either; and one question."""
 CASCADE, NO_CASCADE = "cascade", "no_cascade"
 """The events that say that a cascade was found, and that the finding was taken back."""
 
@@ -124,7 +124,12 @@ class Conclusions:
         A look that the API asked to come back later, or that met an outage, does not count.
         """
         now, found = now_ns(), looked.found
-        if self._looks_again(item, looked.answer, is_answered=found is not None, started=started):
+        answer = self.throttle.observe(
+            looked.answer, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now
+        )
+        counts = answer.counts or answer.renew_token  # else a token that is always refused would be renewed for ever
+        if found is None and item.look + counts <= LOOKS:
+            self._lanes.retry(replace(item, look=item.look + counts), self._not_before(answer, item.look, now))
             return
         if found is not None and not found.settled and item.attempts_counted < self._retry.attempts:
             self._lanes.retry(replace(item, look=0), now)  # known not to be applied: it may be sent again
@@ -132,18 +137,20 @@ class Conclusions:
             self._lanes.advance(item)
             self._end_unsent(item, found or Verdict(Outcome.IN_DOUBT, settled=True, reason="cannot_be_asked"))
 
-    def looks_again(self, item: OpenRequest, seen: Seen, *, started: int) -> bool:
-        """Take what came of a look at what was left out; return whether it is put off, because that told nothing."""
-        is_answered = bool(seen.enrolled) or seen.answer.settled
-        return self._looks_again(item, seen.answer, is_answered=is_answered, started=started)
+    def looks_again(self, question: OpenRequest, seen: Seen, *, started: int) -> bool:
+        """Take what came of a look at what was left out; return whether it is made again, because that told nothing.
 
-    def _looks_again(self, item: OpenRequest, answer: Verdict, *, is_answered: bool, started: int) -> bool:
-        now = now_ns()
-        answer = self.throttle.observe(answer, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now)
-        counts = answer.counts or answer.renew_token  # else a token that is always refused would be renewed for ever
-        if is_answered or item.look + counts > LOOKS:
+        Each counts, whatever the answer: the run can do without, so it neither waits for this one nor ends by it.
+        """
+        now, is_answered = now_ns(), bool(seen.enrolled)
+        answer = self.throttle.observe(
+            seen.answer, latency_ns=now - started, in_flight=self._lanes.in_flight, now=now, may_fail=True
+        )
+        if is_answered:
+            self._guards.refusals.heard()
+        if is_answered or seen.answer.settled or question.look >= LOOKS:
             return False
-        self._lanes.retry(replace(item, look=item.look + counts), self._not_before(answer, item.look, now))
+        self._lanes.retry(replace(question, look=question.look + 1), self._not_before(answer, question.look, now))
         return True
 
     def leave_look(self, item: OpenRequest) -> None:
@@ -223,6 +230,18 @@ class Conclusions:
     def cover(self, item: OpenRequest) -> None:
         """Settle a request that an earlier cycle of this run covers, without a call; its lane is seen to."""
         self._end_unsent(item, Verdict(Outcome.COVERED_BY_CASCADE, settled=True))
+
+    def settle_pending(self) -> bool:
+        """Settle refusals that wait for more answers where none come; return whether there were any."""
+        released = self._guards.refusals.release()
+        for item, result in released:
+            self._settle(item, result)
+        return bool(released)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a refusal is neither settled nor open."""
+        return self._guards.refusals.has_pending
 
     def decide_pending(self, stop: Stop | None) -> None:
         """Settle refusals that were too few to speak for the run; leave them open when the run stops anyhow."""

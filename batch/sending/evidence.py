@@ -62,18 +62,30 @@ def answer_of(request: EnrollmentRequest, verdict: Verdict, attempt: int) -> Ans
     return Answer.ACCEPTED if is_accepted else None
 
 
+SILENT = 2 * PAIR_PROOF
+"""So many answers that say nothing about a pair of cycles end the waiting for one that does: a cycle that has ended
+is refused to one customer after the other."""
+
+
 @dataclass(slots=True)
 class Pair:
     """What was answered to requests for the second cycle after the first was accepted, and who is being asked."""
 
     already: int = 0
     accepted: int = 0
+    silent: int = 0
+    """Answers to those who were asked that say nothing."""
     asking: int = 0
 
     @property
     def is_proven(self) -> bool:
         """Whether the second cycle is covered by the first, as far as these customers tell."""
         return self.already >= PAIR_PROOF and not self.accepted
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nobody waits for what is found out about it."""
+        return bool(self.accepted) or (self.silent >= SILENT and self.already < PAIR_PROOF)
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ class RunRefusals(Generic[Pending]):
         self._kind: object = None
         self._pending: list[Pending] = []
         self._accepted = False
+        self._heard = False
         self._has_stopped = False
         self._last: Verdict | None = None
 
@@ -66,7 +67,23 @@ class RunRefusals(Generic[Pending]):
     @property
     def unproven(self) -> bool:
         """Whether the API has accepted our access and scope not once yet."""
-        return not self._accepted
+        return not (self._accepted or self._heard)
+
+    def heard(self) -> None:
+        """Take note that the API has answered a look: it accepts our access, if perhaps not for what is sent."""
+        self._heard = True
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a refusal waits for the next answers to decide."""
+        return bool(self._pending)
+
+    def release(self) -> list[Pending]:
+        """Return what is settled now because no answer comes that could decide; nothing where the run is refused."""
+        if self._has_stopped or not self._accepted:
+            return []
+        released, self._pending = self._pending, []
+        return released
 
     def at_end(self, *, stopped: bool) -> tuple[list[Pending], Stop | None]:
         """Return what waits for a decision when nothing more will come.

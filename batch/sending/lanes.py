@@ -127,11 +127,20 @@ class Lanes:
         return (item for lane in self._left for item in lane.left)
 
     def ask_about_left(self, questions: Mapping[int, OpenRequest]) -> None:
-        """Make lanes ready to ask about what they went on without; each question by the number of its first request."""
+        """Make lanes ready to ask about what they went on without, in the order of the questions.
+
+        Each question by the number of its first request.
+        """
         lanes, self._left = self._left, []
+        asked: dict[int, Lane] = {}
         for lane in lanes:
-            lane.open.extend(questions[item.request_no] for item in lane.left if item.request_no in questions)
-            (self._ready if lane.open else self._left).append(lane)
+            numbers = [item.request_no for item in lane.left if item.request_no in questions]
+            lane.open.extend(questions[number] for number in numbers)
+            if numbers:
+                asked[numbers[0]] = lane
+            else:
+                self._left.append(lane)
+        self._ready.extend(asked[number] for number in questions if number in asked)
 
     def take_up_left(self, chosen: Container[int]) -> None:
         """Make these of the requests that lanes went on without ready."""

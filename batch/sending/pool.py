@@ -170,6 +170,7 @@ class Pool:
                 if self._lanes.is_empty:
                     if self._selection.leaves_out or not self._needless.finish():
                         return
+                    await self._flush()
                     continue
                 retry_at = self._lanes.next_retry_at()
                 if retry_at is not None and not self._tasks:

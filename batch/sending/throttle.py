@@ -72,10 +72,16 @@ class Throttle:
             return min(idle, self._concurrency.limit - in_flight)
         return idle
 
-    def observe(self, verdict: Verdict, *, latency_ns: int, in_flight: int, now: int) -> Verdict:
-        """Draw the conclusions of one attempt; return its verdict, without a count when there is an outage."""
+    def observe(
+        self, verdict: Verdict, *, latency_ns: int, in_flight: int, now: int, may_fail: bool = False
+    ) -> Verdict:
+        """Draw the conclusions of one attempt; return its verdict, without a count when there is an outage.
+
+        `may_fail`: the run goes on without an answer to this one, so a bad one slows everybody, but ends nothing.
+        """
         self.lasting_ns = max(latency_ns, self.lasting_ns - self.lasting_ns // _FORGETS)
-        if stop := self._reachability.observe(verdict, now):
+        is_bad = is_pushback(verdict) or is_transport_failure(verdict)
+        if not (may_fail and is_bad) and (stop := self._reachability.observe(verdict, now)):
             self._stop(stop)
         if is_pushback(verdict):
             self._push_back(verdict, now - latency_ns, now)

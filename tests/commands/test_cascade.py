@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -174,19 +175,49 @@ def test_where_others_enrolled_most_customers_into_the_later_cycles_the_rest_is_
 
 
 @pytest.mark.parametrize("virtual_rows", [True, False])
-def test_where_the_api_cannot_be_asked_a_sample_of_each_pair_of_cycles_is_sent(
-    desk: Desk, sandbox: Factory, *, virtual_rows: bool
+@pytest.mark.parametrize("cycles", [2, 4])
+def test_whoever_the_api_does_not_list_is_sent(
+    desk: Desk, sandbox: Factory, cycles: int, *, virtual_rows: bool
 ) -> None:
-    """For another organisation it cannot, as long as nobody knows which header its reads take."""
+    """For another organisation it lists nobody who is not enrolled, as nobody knows which header its reads take."""
     api = sandbox(preload=False, virtual_rows=virtual_rows)
     scope = {"data_scope": "OTHER", "org": 50672}
-    others = desk.upload(
-        "customer_id,period_name\n" + "".join(f"{n},{CYCLES[1]}\n" for n in PEOPLE[:150]), "others.csv"
-    )
+    rows = "".join(f"{n},{cycle}\n" for n in PEOPLE[:150] for cycle in CYCLES[1:cycles])
+    others = desk.upload("customer_id,period_name\n" + rows, "others.csv")
     config = desk.config(api, scope=scope)
     assert desk("run", others, "-c", config, "--yes", "--run-dir", desk.folder / "others").code == 0
-    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", 2), scope=scope).code == 0
-    assert desk.outcomes() == {"enrolled": 250, "already_enrolled": 150}
+    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", cycles), scope=scope).code == 0
+    later = cycles - 1
+    assert desk.outcomes() == {"enrolled": 200 + 50 * later, "already_enrolled": 150 * later}
+
+
+def test_where_only_the_read_is_in_trouble_the_run_ends_with_a_sample_of_each_pair_of_cycles(
+    desk: Desk, sandbox: Factory
+) -> None:
+    api = sandbox(cascade=True, preload=False)
+    for n in PEOPLE:
+        api.inject(n, ["error_503"] * 10, struck="read")
+    retry = {"outage_s": 3, "base_s": 0.1, "max_s": 0.5}
+    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", 4), retry=retry).code == 0
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 600}
+    assert (events(desk).count("asked"), events(desk).count("sampled")) == (1, 1)
+    assert api.calls["enroll"] < 350
+    assert api.enrolled() >= {(n, cycle) for n in PEOPLE for cycle in CYCLES[:4]}
+
+
+def test_a_refutation_by_the_apis_word_alone_is_known_to_a_resume(desk: Desk, sandbox: Factory) -> None:
+    """Fails when a resume rebuilds the finding from the answers, of which none refutes it."""
+    api = sandbox(cascade=True, preload=False)
+    assert desk.run(api, customers(PEOPLE), "--limit", 120, campaign=campaign("skip", 4)).code == 7
+    assert events(desk).count("cascade") == 1
+    with sqlite3.connect(desk.folder / "run" / "ledger.sqlite") as ledger:
+        (text,) = ledger.execute("SELECT text FROM event WHERE kind = 'cascade'").fetchone()
+        taken_back = f"{text.partition(':')[0]}: taken back, a customer was not in a later cycle"
+        ledger.execute("INSERT INTO event (at, kind, text) SELECT max(at), 'no_cascade', ? FROM event", [taken_back])
+    ledger.close()
+    assert desk("resume", "run", "--yes").code == 0
+    assert api.calls["enroll"] == 4 * len(PEOPLE)
+    assert api.calls["target_groups"] == 0
 
 
 def test_what_an_earlier_run_enrolled_is_not_called_a_cascade(desk: Desk, sandbox: Factory) -> None:

@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.ledger.cascade import accepted_twice, answers, has_later_balance, later_cycle_count, order, planned
+from batch.ledger.cascade import (
+    accepted_twice,
+    answers,
+    asked,
+    has_later_balance,
+    later_cycle_count,
+    order,
+    planned,
+    taken_back,
+)  # fmt: skip
 from batch.ledger.planning import CHUNK_REQUESTS
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sending import SendingLedger
@@ -215,3 +224,21 @@ def test_a_run_that_also_unenrolls_is_read_as_a_whole(tmp_path: Path) -> None:
     out = Scope(Action.UNENROLL, Kind.MILESTONE, SCOPE.org_id, SCOPE.target_group_id, SCOPE.target_id)
     made = planned_ledger(tmp_path, [[enroll(1, "c1"), enroll(1, "c2"), enroll(1, None, scope=out)]])
     assert accepted_twice(made) is None
+
+
+def test_what_events_tell_of_each_target_is_remembered(tmp_path: Path) -> None:
+    """A finding counts as taken back only while it is; another target's events are its own."""
+    made = planned_ledger(tmp_path, [[enroll(1, "C1"), enroll(1, "C2")]])
+    sending = SendingLedger(made, "test")
+
+    def told(kind: str, text: str) -> None:
+        sending.write(Entries(events=[Event(1, kind, text)]), 1)
+
+    assert (taken_back(made), asked(made)) == ([], [])
+    told("cascade", FOUND)
+    told("asked", f"{SCOPE.title}: the API is asked about 48 of 100 customers with cycles left out")
+    told("asked", "target 1 of group 29463: the API is asked about 48 of 100 customers with cycles left out")
+    assert (taken_back(made), asked(made)) == ([], [(SCOPE, 1)])
+    told("no_cascade", TAKEN_BACK)
+    told("asked", f"{SCOPE.title}: the API is asked about 48 of 90 customers with cycles left out")
+    assert (taken_back(made), asked(made)) == ([SCOPE], [(SCOPE, 2)])

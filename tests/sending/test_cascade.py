@@ -354,3 +354,36 @@ def test_nothing_is_put_off_beyond_an_unenroll() -> None:
     assert len(done) == 180
     for customer in range(60):
         assert [period for who, period in done if who == customer] == ["c1", "c2", None]
+
+
+def test_what_the_apis_word_refuted_is_not_forgotten_on_a_resume() -> None:
+    """The answers alone would make a finding: the missing one was enrolled by an attempt that was lost."""
+    cascades = Cascades(OnCascade.SKIP, planned(400), in_order())
+    cascades.remember([SCOPE], [])
+    cascades.recall(
+        (1, False, EnrollmentRequest(SCOPE, customer, period), verdict, 1)
+        for customer in range(1, 50)
+        for period, verdict in COVERED
+    )
+    assert not cascades.is_found(SCOPE)
+    assert not left_out(cascades, "c1", "c2")
+    assert cascades.asked_before(SCOPE) == 0
+
+
+@pytest.mark.parametrize("customers", [500, 1_000])
+def test_a_cycle_that_is_refused_to_everybody_is_soon_not_waited_for(customers: int) -> None:
+    """Fails when every answer lets all who wait be looked at again: that grows with the square of the customers."""
+    ended = Verdict(Outcome.INVALID_INPUT, settled=True, http_status=400, error_code=300004)
+    sender = FakeSender(lambda _, period, __: ENROLLED if period == "c1" else ended)
+    cascades, recorder, asked = skipping(customers, 3), FakeRecorder([open_requests(customers, 3)]), 0
+    way_of = cascades.way_of
+
+    def counted(item: OpenRequest) -> Way:
+        nonlocal asked
+        asked += 1
+        return way_of(item)
+
+    cascades.way_of = counted  # type: ignore[method-assign]
+    assert run_virtually(make_pool(sender, recorder, concurrency=16, cascades=cascades).run()) is None
+    assert len(sender.starts) == 3 * customers
+    assert asked < 4 * 3 * customers

@@ -117,3 +117,25 @@ def test_a_429_is_pushback_and_no_transport_failure() -> None:
     assert is_pushback(too_many(None))
     assert not is_transport_failure(too_many(None))
     assert not is_pushback(BUSY)
+
+
+def test_an_answered_look_proves_access_but_not_that_anything_is_accepted() -> None:
+    refusals: RunRefusals[int] = RunRefusals()
+    refusals.heard()
+    assert not refusals.unproven
+    assert refusals.observe(NO_ACCESS, 1) == ([], None)
+    assert (refusals.release(), refusals.has_pending) == ([], True)
+    pending, stop = refusals.at_end(stopped=False)
+    assert pending == [1]
+    assert stop is not None
+
+
+def test_what_waits_is_settled_where_no_answer_comes_and_the_run_is_accepted() -> None:
+    refusals: RunRefusals[int] = RunRefusals()
+    refusals.observe(ENROLLED, 1)
+    refusals.observe(NO_ACCESS, 2)
+    assert refusals.release() == [2]
+    assert not refusals.has_pending
+    for number in (3, 4, 5):
+        refusals.observe(NO_ACCESS, number)
+    assert refusals.release() == [], "refused as a whole"
