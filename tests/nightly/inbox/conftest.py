@@ -64,15 +64,15 @@ def folder_site(kind: str, address: str, root: Path) -> Site:
 
 
 def s3_site(server: S3Server, folder: str) -> Site:
+    bodies: dict[str, bytes] = {}  # by ETag, which is a digest of the content: so that each is fetched once
+
     def everything() -> dict[str, bytes]:
         with contextlib.closing(server.client()) as client:
             found = client.list_objects_v2(Bucket="uploads", Prefix=f"{folder}/").get("Contents", ())
-            return {
-                item["Key"].removeprefix(f"{folder}/"): client.get_object(Bucket="uploads", Key=item["Key"])[
-                    "Body"
-                ].read()
-                for item in found
-            }
+            for item in found:
+                if item["ETag"] not in bodies:
+                    bodies[item["ETag"]] = client.get_object(Bucket="uploads", Key=item["Key"])["Body"].read()
+            return {item["Key"].removeprefix(f"{folder}/"): bodies[item["ETag"]] for item in found}
 
     return Site("s3", f"s3://uploads/{folder}", lambda name, body: server.put(f"{folder}/{name}", body), everything)
 
