@@ -36,7 +36,7 @@ from batch.run.unattended import (
     resume_command,
     send_unattended,
 )
-from batch.run.unfinished import NIGHTLY, Next, has_sent, look_at, unfinished_runs
+from batch.run.unfinished import NIGHTLY, Next, look_at, state_of_sender, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
 
@@ -100,7 +100,7 @@ class Night:
         """Resume what is unfinished, then take what lies in the inbox; what happened is in `ended`, in its order.
 
         Raises:
-            Interrupted: a signal came while nothing was out. What was taken is given back.
+            Interrupted: a signal came while nothing was out. A file without a run that goes on is given back.
             UsageError: report.dir cannot be read or written.
         """
         try:
@@ -135,8 +135,6 @@ class Night:
         self.waiting.append(line)
         self._waiting_codes.add(exit_code)
         (self._warn if exit_code else self._say)(line)
-
-    # -- runs of earlier nights ----------------------------------------------------------------------------------------
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
@@ -201,10 +199,7 @@ class Night:
 
     def _state_of(self, folder: Path) -> State | None:
         """Return how the run of a dead claim stands; None where nothing of it was sent, nor will be."""
-        found = look_at(folder, self._config)
-        if found is None:
-            return State.FINISHED if has_sent(folder) else None
-        return None if found.next is Next.REMOVE else State.STOPPED
+        return state_of_sender(folder) or (State.STOPPED if self._can_go_on(folder) else None)
 
     def _take(self, claim: Claim) -> Ended | None:
         name = claim.upload.name

@@ -125,11 +125,14 @@ def give_up(run: OpenRun, why: str) -> None:
     run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=why)
 
 
-def has_sent(folder: Path) -> bool:
-    """Return whether a run has begun to send, as far as its ledger can be read."""
+def state_of_sender(folder: Path) -> State | None:
+    """Return how a run stands that has begun to send, whatever its config is called now; None where it has not.
+
+    One whose ledger cannot be read counts as stopped: nobody knows that it came to its end.
+    """
     try:
         with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
-            ((started_at,),) = connection.execute("SELECT started_at FROM run").fetchall()
-            return started_at is not None
+            ((state, started_at),) = connection.execute("SELECT state, started_at FROM run").fetchall()
+            return None if started_at is None else State(state)
     except (sqlite3.Error, LedgerFailed, ValueError):
-        return True
+        return State.STOPPED

@@ -304,6 +304,25 @@ def test_a_night_that_died_leads_to_its_run_also_when_the_campaign_was_changed_s
     assert api.calls["enroll"] == 2
 
 
+def test_a_dead_nights_file_is_not_called_sent_while_its_run_is_not_finished(
+    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = sandbox(preload=False)
+    put(inbox, "may.csv", 1, 2)
+    with monkeypatch.context() as patched:
+        patched.setenv("SECRET", "no longer valid")
+        patched.setattr(nightly.Night, "_finish", dies)
+        with pytest.raises(Died):
+            a_night(desk, api, inbox)
+    claims.OURS.clear()
+    renamed = (desk.folder / "config.yaml").rename(desk.folder / "renamed.yaml")
+    said = desk("nightly", "-c", renamed)
+    assert said.code == 7
+    assert "is held by the run" in said.err
+    assert lying_in(inbox) == ["unfinished/may.csv"]
+    assert api.calls["enroll"] == 0
+
+
 @pytest.mark.parametrize("where", ["_put_away", "_note"])
 def test_a_file_follows_its_run_also_when_the_night_died_while_it_was_put_aside(
     desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch, where: str
