@@ -23,8 +23,8 @@ PER_SECOND = 50
 CONCURRENCY = 8
 """So many may come late, all at once, where the server stood still."""
 IDS = range(1000, 1720, 2)
-"""Even ones: nobody has an id that ends in 99. So many that at this rate the second night cannot end before midnight: the
-first one has 3.5 s at most, so that 184 are left for the 2.5 s that the second one has at most before it."""
+"""Even ones: nobody has an id that ends in 99. So many that at this rate the second night cannot end before midnight:
+the first one has 3.5 s at most, so that 184 are left for the 2.5 s that the second one has at most before it."""
 
 
 def night_at(moment: dt.datetime, desk: Desk, config: Path) -> tuple[int, str]:
