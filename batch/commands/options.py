@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
@@ -13,7 +15,9 @@ import click
 from batch.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from batch.commands.sending import Voice
     from batch.config import Settings
+    from batch.run.opening import Overrides
     from batch.storage.paths import RemotePath
 
 Command = Callable[..., Any]
@@ -57,8 +61,49 @@ def inputs_argument(command: Command) -> Command:
     return click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_read_input)(command)
 
 
+@dataclass(frozen=True, slots=True)
+class SendingOptions:
+    """What a person may say to every command that sends; `sending_options` tells what each one means."""
+
+    yes: bool
+    rate: str | None
+    concurrency: int | None
+    until: str | None
+    limit: int | None
+    as_json: bool
+    verbose: bool
+    quiet: bool
+
+    def voice(self) -> Voice:
+        """Return how much is said, and where."""
+        from batch.commands.sending import Voice
+
+        return Voice(as_json=self.as_json, verbose=self.verbose, quiet=self.quiet)
+
+    def overrides(self, *, canary: int | None = None) -> Overrides:
+        """Return what is said instead of the config.
+
+        Raises: UsageError where rate or time of day is none.
+        """
+        from batch.run.opening import Overrides
+
+        return Overrides(
+            rate=check_rate(self.rate),
+            concurrency=self.concurrency,
+            canary=canary,
+            limit=self.limit,
+            **check_until(self.until),
+        )
+
+
 def sending_options(command: Command) -> Command:
-    """Add the options of every command that sends."""
+    """Add the options of every command that sends; it gets them together, as `options`."""
+
+    @wraps(command)
+    def gathered(**given: Any) -> Any:
+        options = SendingOptions(**{field.name: given.pop(field.name) for field in fields(SendingOptions)})
+        return command(options=options, **given)
+
     for option in reversed((
         click.option("--yes", is_flag=True, help="Send to a real target without asking."),
         click.option("--rate", metavar="RATE", help='Instead of pacing.rate: "100/min", "20/s", or "none".'),
@@ -69,8 +114,8 @@ def sending_options(command: Command) -> Command:
         click.option("-v", "--verbose", is_flag=True, help="Show holds and other events while sending."),
         click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
     )):  # fmt: skip
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
 
 
 def dir_option(command: Command) -> Command:

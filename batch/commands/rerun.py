@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.commands.options import check_rate, check_until, dir_option, read_settings, sending_options
+from batch.commands.options import SendingOptions, dir_option, read_settings, sending_options
 
 if TYPE_CHECKING:
     from batch.model import Outcome
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 @sending_options
 def rerun(
     name: str, config: Path | None, only: tuple[str, ...], also: tuple[str, ...], run_dir: Path | None,
-    report_dir: Path, *, again: bool, yes: bool, rate: str | None, concurrency: int | None, until: str | None,
-    limit: int | None, as_json: bool, verbose: bool, quiet: bool,
+    report_dir: Path, *, again: bool, options: SendingOptions,
 ) -> None:  # fmt: skip
     """Make a new run of what is still open in RUN, and send it.
 
@@ -38,32 +37,26 @@ def rerun(
     scope or access refused; give the corrected config with -c). What RUN has
     settled is not sent again.
     """
-    from batch.commands.sending import (
-        Voice,
-        confirm,
-        refuse_too_many_problems,
-        require_a_way_to_confirm,
-        send_and_report,
-    )
+    from batch.commands.sending import require_a_way_to_confirm, show_and_send
     from batch.run.earlier import refuse_if_run_again
-    from batch.run.opening import Overrides, find_run, new_run, settings_of
-    from batch.run.planning import preview
+    from batch.run.kept_config import config_of_finished
+    from batch.run.opening import find_run, new_run
     from batch.run.rerunning import Order, plan_rerun
     from batch.run.telling import telling_refusal
 
-    voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
+    voice = options.voice()
     earlier = find_run(name, report_dir).absolute()
     outcomes = _outcomes(only, also)
-    kept = settings_of(earlier)
+    kept = config_of_finished(earlier)
     settings = read_settings(config, with_secrets=True) if config else kept.load()
-    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, **check_until(until))
-    require_a_way_to_confirm(settings, yes=yes)
+    overrides = options.overrides()
+    require_a_way_to_confirm(settings, yes=options.yes)
     places = {Path(settings.report.dir).absolute(), (run_dir or earlier).absolute().parent}
     refuse_if_run_again(earlier, places, again=again)
     order = Order.given(earlier, outcomes, anew=config is not None)
     with new_run(
         config or kept.config_path, settings, overrides, name=_name_after(earlier), command="rerun",
-        run_dir=run_dir, parent=earlier, rerun=order.as_text(), config_text=None if config else kept.text,
+        run_dir=run_dir, parent=earlier, rerun=order.as_text(),
     ) as opened:  # fmt: skip
         voice.far_deadline(opened)
         with telling_refusal(opened, voice.event):
@@ -71,14 +64,10 @@ def rerun(
         if not totals.rows_read:
             opened.discard()
             voice.say([f"Nothing in {earlier} is open as {', '.join(sorted(outcomes))}."])
-            if as_json:
+            if options.as_json:
                 click.echo(json.dumps({"rerun_of": earlier.name, "requests": {"unique": 0}, "exit_code": 0}, indent=2))
             return
-        found = preview(opened)
-        voice.plan(found, overrides.rate_of(settings))
-        refuse_too_many_problems(opened, found, voice)
-        confirm(opened, found, yes=yes, limit=limit)
-        send_and_report(opened, voice, limit=limit)
+        show_and_send(opened, voice, yes=options.yes, limit=options.limit)
 
 
 def _name_after(earlier: Path) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from batch.commands.options import check_rate, check_until, dir_option, sending_options
+from batch.commands.options import SendingOptions, dir_option, sending_options
+
+if TYPE_CHECKING:
+    from batch.commands.sending import Voice
+    from batch.run.opening import OpenRun
 
 
 @click.command(short_help="Go on with a run that stopped, or send a plan.")
@@ -15,42 +20,27 @@ from batch.commands.options import check_rate, check_until, dir_option, sending_
 @click.option("--again", is_flag=True, help="Send a plan although another run has sent its file since.")
 @dir_option
 @sending_options
-def resume(
-    name: str, report_dir: Path, *, again: bool, yes: bool, rate: str | None, concurrency: int | None,
-    until: str | None, limit: int | None, as_json: bool, verbose: bool, quiet: bool,
-) -> None:  # fmt: skip
+def resume(name: str, report_dir: Path, *, again: bool, options: SendingOptions) -> None:
     """Go on with RUN, a run's folder or id: send what has no outcome yet.
 
     The config that the run began with holds; --rate and --concurrency replace
     it from now on. What was settled before is not sent again.
     """
-    from batch.commands.sending import (
-        Voice,
-        confirm,
-        refuse_too_many_problems,
-        require_a_way_to_confirm,
-        send_and_report,
-    )
+    from batch.commands.sending import confirm, refuse_too_many_problems, require_a_way_to_confirm, send_and_report
     from batch.model import State
-    from batch.run.closing import close_run
     from batch.run.earlier import refuse_if_sent_since
-    from batch.run.opening import Overrides, find_run, unfinished_run
+    from batch.run.opening import find_run, unfinished_run
     from batch.run.planning import plan_again, preview
     from batch.run.rerunning import is_rerun, plan_rerun_again
-    from batch.run.telling import tell_run, telling_refusal
+    from batch.run.telling import telling_refusal
 
-    voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
+    voice = options.voice()
     folder = find_run(name, report_dir)
-    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, **check_until(until))
-    with unfinished_run(folder, overrides) as opened:
+    with unfinished_run(folder, options.overrides()) as opened:
         state = opened.ledger.state
         if state is State.FINISHED:
-            voice.say(["Everything was sent before; only the report was missing."])
-            accounts = close_run(opened)
-            voice.closing(opened.folder, accounts)
-            tell_run(opened, accounts.exit_code, voice.event)
-            sys.exit(accounts.exit_code)
-        require_a_way_to_confirm(opened.settings, yes=yes)
+            _report_only(opened, voice)
+        require_a_way_to_confirm(opened.settings, yes=options.yes)
         voice.far_deadline(opened)
         if state is State.PLANNING:
             with telling_refusal(opened, voice.event):
@@ -65,5 +55,17 @@ def resume(
         refuse_too_many_problems(opened, found, voice)
         if not again:
             refuse_if_sent_since(opened)
-        confirm(opened, found, yes=yes, limit=limit)
-        send_and_report(opened, voice, limit=limit)
+        confirm(opened, found, yes=options.yes, limit=options.limit)
+        send_and_report(opened, voice, limit=options.limit)
+
+
+def _report_only(run: OpenRun, voice: Voice) -> NoReturn:
+    """Write the report of a run that died over it, tell how it went, and exit with the run's code."""
+    from batch.run.closing import close_run
+    from batch.run.telling import tell_run
+
+    voice.say(["Everything was sent before; only the report was missing."])
+    accounts = close_run(run)
+    voice.closing(run.folder, accounts)
+    tell_run(run, accounts.exit_code, voice.event)
+    sys.exit(accounts.exit_code)

@@ -8,8 +8,7 @@ import click
 
 from batch.commands.options import (
     Inputs,
-    check_rate,
-    check_until,
+    SendingOptions,
     config_option,
     inputs_argument,
     read_settings,
@@ -27,10 +26,8 @@ from batch.commands.options import (
 @click.option("--canary", type=click.IntRange(0), metavar="N", help="Send a sample of N requests first, then stop.")
 @sending_options
 def run(
-    inputs: Inputs, config: Path, run_dir: Path | None, *, canary: int | None, again: bool, yes: bool,
-    rate: str | None, concurrency: int | None, until: str | None, limit: int | None, as_json: bool, verbose: bool,
-    quiet: bool,
-) -> None:  # fmt: skip
+    inputs: Inputs, config: Path, run_dir: Path | None, *, canary: int | None, again: bool, options: SendingOptions
+) -> None:
     """Read INPUT (CSV or Excel), send one request per customer and cycle, and report.
 
     Everything of the run lies in one folder under reports/: the ledger, the
@@ -38,30 +35,20 @@ def run(
     goes on with `enroll-batch resume RUN`. A real target asks before it sends;
     --yes answers for you.
     """
-    from batch.commands.sending import (
-        Voice,
-        confirm,
-        refuse_too_many_problems,
-        require_a_way_to_confirm,
-        send_and_report,
-    )
-    from batch.run.opening import Overrides, new_run
-    from batch.run.planning import plan, preview
+    from batch.commands.sending import require_a_way_to_confirm, show_and_send
+    from batch.run.opening import new_run
+    from batch.run.planning import plan
     from batch.run.telling import telling_of_config, telling_refusal
 
-    voice = Voice(as_json=as_json, verbose=verbose, quiet=quiet)
+    voice = options.voice()
     with telling_of_config(config, "run", voice.event):
         settings = read_settings(config, with_secrets=True)
-    overrides = Overrides(rate=check_rate(rate), concurrency=concurrency, canary=canary, **check_until(until))
-    require_a_way_to_confirm(settings, yes=yes)
+    overrides = options.overrides(canary=canary)
+    require_a_way_to_confirm(settings, yes=options.yes)
     with new_run(
         config, settings, overrides, name=inputs[0].stem, command="run", run_dir=run_dir, inputs=inputs
     ) as opened:
         voice.far_deadline(opened)
         with telling_refusal(opened, voice.event):
             plan(opened, inputs, again=again, asking=voice.asking())
-        found = preview(opened)
-        voice.plan(found, overrides.rate_of(settings))
-        refuse_too_many_problems(opened, found, voice)
-        confirm(opened, found, yes=yes, limit=limit)
-        send_and_report(opened, voice, limit=limit)
+        show_and_send(opened, voice, yes=options.yes, limit=options.limit)

@@ -1,4 +1,4 @@
-"""What `run` and `resume` have in common: ask, send, report, and say how it went."""
+"""What `run`, `rerun` and `resume` have in common: ask, send, report, and say how it went."""
 
 from __future__ import annotations
 
@@ -138,6 +138,21 @@ def _says_yes(question: str) -> bool:
     except click.Abort:
         click.echo(err=True)
         return False
+
+
+def show_and_send(run: OpenRun, voice: Voice, *, yes: bool, limit: int | None) -> None:
+    """Show what a new run would send, ask, and send it as `send_and_report` does.
+
+    Raises:
+        InputRefused, SystemExit: as `refuse_too_many_problems` and `confirm`.
+    """
+    from batch.run.planning import preview
+
+    found = preview(run)
+    voice.plan(found, run.overrides.rate_of(run.settings))
+    refuse_too_many_problems(run, found, voice)
+    confirm(run, found, yes=yes, limit=limit)
+    send_and_report(run, voice, limit=limit)
 
 
 def send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from batch.config.keys import BasicSettings, CyclePattern, OAuthSettings, Settings
+from batch.config.campaign import CyclePattern
+from batch.config.keys import BasicSettings, OAuthSettings, Settings
+from batch.config.pacing import Rate, parse_rate, parse_time
 from batch.config.receivers import Entry, load_notify
 from batch.config.references import (
     SECRET_GROUPS,
@@ -26,7 +28,6 @@ from batch.config.references import (
 from batch.config.section import Section
 from batch.config.telling import NOTIFY, AppriseSettings, EmailSettings, HeartbeatSettings, WebhookSettings
 from batch.config.text import Findings, Place, Tree, parse, quoted, read_config, unknown_key
-from batch.config.values import Rate, parse_rate, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,7 +81,9 @@ def load_settings(
     looked up, `settings.auth` is None and `settings.notify` is empty; what can be checked of them is.
     Raises: ConfigError with one line for each fault: file, line, key, what is wrong and what to write.
     """
-    document = parse(str(path), read_config(path)) if text is None else parse(f"{path} (as kept with the run)", text)
+    name = str(path) if text is None else f"{path} (as kept with the run)"
+    text = read_config(path) if text is None else text
+    document = parse(name, text)
     findings = document.findings
     find_written_out(document.tree, findings)
     look_up = look_up_in(environ, working_dir)
@@ -95,7 +98,7 @@ def load_settings(
     if not with_secrets and isinstance(notify, list):
         resolved["notify"] = [_CHECKED_LATER if refers(entry) else entry for entry in notify]
     try:
-        settings = Settings.model_validate(resolved, context={"working_dir": working_dir})
+        settings = Settings.model_validate(resolved, context={"text": text, "working_dir": working_dir})
     except ValidationError as error:
         for details in error.errors(include_input=False, include_url=False):
             _add(details, document.tree, findings)

@@ -1,26 +1,28 @@
 """Before step 1: the keys of a config file, their types, defaults and meaning.
 
-Owns the shape of Settings and the rules within one group of keys. It does not know files, lines or the environment,
-nor what is done with a setting: `run` hands each room the values that it needs. Secrets are never shown.
+Owns the shape of Settings and the rules within one group of keys; `campaign`, `pacing` and `telling` own theirs. It
+does not know files, lines or the environment, nor what is done with a setting: `run` hands each room the values that it
+needs. Secrets are never shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, SecretStr, Tag, model_validator
 
 from batch.config.addresses import SANDBOX, read_base_url, read_path_prefix, read_proxy
+from batch.config.campaign import CampaignSettings
+from batch.config.pacing import PacingSettings
 from batch.config.section import Section
 from batch.config.section import key as _key
 from batch.config.telling import MetricsSettings, Notify, empty_for_null_list
 from batch.config.values import (
-    DayWindow,
     Natural,
     Positive,
-    Rate,
     Seconds,
     Secret,
     Share,
@@ -30,7 +32,6 @@ from batch.config.values import (
     known_name,
     md5_of,
     read_country_code,
-    read_cycles_word,
     read_data_scope,
     read_delimiter,
     read_encoding,
@@ -39,12 +40,9 @@ from batch.config.values import (
     read_md5,
     read_one_org,
     read_path,
-    read_rate,
-    read_time_zone,
-    read_window,
     refuse,
 )
-from batch.model import Action, Kind, Outcome
+from batch.model import Outcome
 
 COLUMN_NAMES = (
     "customer_id", "mobile", "email", "external_id", "period_name", "initial_balance", "reset_streak_status",
@@ -52,8 +50,6 @@ COLUMN_NAMES = (
 )  # fmt: skip
 """What a column of an upload can mean."""
 GUARD_NAMES = (*(outcome.value for outcome in Outcome), "failed")
-CYCLE_LIMIT = 1000
-"""Cycles that one pattern may stand for. Source: our choice, because more is a slip of the keys."""
 
 
 class ApiSettings(Section):
@@ -132,88 +128,6 @@ class ScopeSettings(Section):
         return self
 
 
-class CyclePattern(Section):
-    """Cycles whose names differ in a number."""
-
-    pattern: Text = _key(..., "the name with `{n}` where the number stands, in quotes")
-    first: Natural = _key(..., "the first number", alias="from")
-    last: Natural = _key(..., "the last number", alias="to")
-
-    @model_validator(mode="after")
-    def _counts_up(self) -> CyclePattern:
-        if "{n}" not in self.pattern:
-            raise refuse('has no {n} where the number stands; write such as "PERIOD_G_29463_{n}"', "pattern")
-        if self.last < self.first:
-            raise refuse("is less than from; exchange them", "to")
-        if self.last - self.first >= CYCLE_LIMIT:
-            raise refuse(f"is too far from from; a pattern may stand for {CYCLE_LIMIT} cycles", "to")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names that the pattern stands for, in order."""
-        pattern = self.pattern.strip()
-        return tuple(pattern.replace("{n}", str(n)) for n in range(self.first, self.last + 1))
-
-
-def _no_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise refuse("names no cycle; write at least one, or remove the line")
-    names = tuple(name.strip() for name in names)  # as a cell of the file is read
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise refuse("stands in the list twice; name each cycle once", position)
-    return names
-
-
-def _cycles_form(value: object) -> str:
-    if isinstance(value, str):
-        return "<word>"
-    return "<list>" if isinstance(value, list | tuple) else "<pattern>"
-
-
-Cycles = Annotated[
-    Annotated[tuple[Text, ...], AfterValidator(_no_repeats), Tag("<list>")]
-    | Annotated[CyclePattern, Tag("<pattern>")]
-    | Annotated[Literal["column", "api"], BeforeValidator(read_cycles_word), Tag("<word>")],
-    Discriminator(_cycles_form),
-]
-
-
-class CampaignSettings(Section):
-    """What the customers of the file are enrolled into. A column of the file decides where there is one."""
-
-    action: Action = _key("enroll", "`enroll` (also re-enroll) or `unenroll`")
-    kind: Kind = _key("milestone", "`milestone` (has cycles) or `streak` (has none)")
-    target_group_id: Positive | None = _key(None, "the target group; required unless the file has the column")
-    target_id: Positive | None = _key(None, "the target; required unless the file has the column")
-    cycles: Cycles | None = _key(
-        None,
-        'the cycles of a milestone: a list of names, or `{pattern: "PERIOD_G_29463_{n}", from: 1, to: 10}`, '
-        "or `column`, or `api`: those of the target group, by their dates, that are not over; never used for rows of "
-        "another group or organisation",
-    )
-    expand: Literal["each", "first", "current"] = _key(
-        "each",
-        "`each` cycle, one request per cycle, or the `first` only, or with `cycles: api` the `current` one, chosen by "
-        "the day in `pacing.time_zone` on which the file is planned",
-    )
-    initial_balance: Natural | None = _key(None, "the balance to start with; `null` resumes the old one, 0 wipes it")
-    reset_streak_status: YesOrNo = _key("false", "whether a streak begins anew on re-enroll")
-    on_cascade: Literal["report", "skip", "stop"] = _key(
-        "report",
-        "when enrolling into a cycle is found to enroll into the later ones: `report` it, `skip` the later ones (but "
-        "for a sample, and for rows with a balance), or `stop`",
-    )
-
-    @property
-    def cycle_names(self) -> tuple[str, ...] | None:
-        """The names of the cycles in order; None when only the file's column names them."""
-        if isinstance(self.cycles, CyclePattern):
-            return self.cycles.names
-        return self.cycles if isinstance(self.cycles, tuple) else None
-
-
 class InputSettings(Section):
     """How uploads are read."""
 
@@ -236,22 +150,6 @@ class InputSettings(Section):
         "INSTORE", "where customers named by mobile, e-mail or external id were registered"
     )
     max_problems: Share = _key("5%", "share of rows with problems above which nothing is sent")
-
-
-class PacingSettings(Section):
-    """How fast requests start."""
-
-    rate: Annotated[Rate | None, BeforeValidator(read_rate)] = _key(
-        "100/min", "at most N starts in any window: `N/s`, `N/min`, `N/h`, `N/<seconds>s`; `null`: no limit"
-    )
-    concurrency: Annotated[Positive, Field(le=256)] = _key("16", "requests under way at one time, 1 to 256")
-    adaptive: YesOrNo = _key("true", "whether trouble on the way to the API lowers the rate")
-    window: Annotated[DayWindow | None, BeforeValidator(read_window)] = _key(
-        None, "hours in which requests start, such as `22:00-06:00`; `null`: at any time"
-    )
-    time_zone: Annotated[str, BeforeValidator(read_time_zone)] = _key(
-        "UTC", "the time zone of all hours, and of the day by which cycles are chosen"
-    )
 
 
 class RetrySettings(Section):
@@ -293,8 +191,18 @@ class ReportSettings(Section):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What settings were made from: the text of the config, secrets unresolved, and where its relative paths begin."""
+
+    text: str
+    working_dir: Path
+
+
 class Settings(Section):
     """One config file: everything that a run needs to know, validated and frozen."""
+
+    _origin: Origin = PrivateAttr(default_factory=lambda: Origin("", Path.cwd()))
 
     api: Annotated[ApiSettings, BeforeValidator(empty_for_null)] = _key({}, "")
     auth: Auth | None = _key(None, "")
@@ -314,6 +222,16 @@ class Settings(Section):
     sandbox: Annotated[Mapping[str, Text], BeforeValidator(empty_for_null)] = _key(
         {}, "with `base_url: sandbox`: switches of the simulated API (`enroll-batch sandbox --help` lists them)"
     )
+
+    @property
+    def origin(self) -> Origin:
+        """What they were made from: whoever goes on later with the same settings keeps that."""
+        return self._origin
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Take what the config was read from, where it is read from one."""
+        if context:
+            self._origin = Origin(context["text"], context["working_dir"])
 
     @property
     def uses_sandbox(self) -> bool:

@@ -1,32 +1,24 @@
 """Step 1 of 5: row x cycles -> requests, or the problems that a person has to mend.
 
-Owns the rules of what a row asks for: which of column and config decides, what does not apply, and that a row gives
-either requests or problems. Pure; knows no file format, no ledger (which finds the duplicates) and no HTTP.
+Owns the rules of what a row asks for: which of column and config decides, and that a row gives either requests or
+problems. Pure; knows no file format, no ledger (which finds the duplicates) and no HTTP.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batch.errors import InputRefused
 from batch.intake import cells as read
 from batch.intake.cells import Fault
+from batch.intake.column import Column
 from batch.intake.headers import is_own_report, match_columns
 from batch.intake.identifiers import Customers
+from batch.intake.left_out import LeftOut
+from batch.intake.own_report import OwnReport
 from batch.intake.raw_cells import BLANKS, cell_text, counted, is_blank_cell, quoted
-from batch.model import (
-    Action,
-    Cell,
-    EnrollmentRequest,
-    Kind,
-    Outcome,
-    Problem,
-    RowProblem,
-    Scope,
-    SourceRow,
-    request_id,
-)
+from batch.model import Action, Cell, EnrollmentRequest, Kind, Problem, RowProblem, Scope, SourceRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +48,16 @@ class PlanRules:
     cycles_of: int | None = None
     """The only target group, of our own organisation, that has `cycles`; None where a person wrote them."""
 
+    @property
+    def configured(self) -> frozenset[str]:
+        """The columns instead of which the config gives a row a value."""
+        given = {
+            "initial_balance": self.initial_balance is not None,
+            "reset_streak_status": self.reset_streak_status,
+            "period_name": bool(self.cycles),
+        }
+        return frozenset(name for name, is_given in given.items() if is_given)
+
 
 class RowPlan(NamedTuple):
     """What becomes of one row: requests or problems, never both, never neither.
@@ -75,45 +77,6 @@ def is_blank(row: SourceRow) -> bool:
 
 
 _UNENROLL = Action.UNENROLL  # the look-up of a member of an enum costs as much as a whole cell
-_REMEMBERED = 4096
-"""How many texts a column remembers; balances and cycles repeat, customers do not."""
-
-
-class _Column:
-    """A column with a role: where it is, how its cells are read, and what the last texts in it meant."""
-
-    __slots__ = ("_read", "_seen", "header", "index")
-
-    def __init__(self, index: int, header: str, reader: Callable[[Cell], Any]) -> None:
-        self.index = index
-        self.header = header
-        self._read = reader
-        self._seen: dict[str, Any] = {}
-
-    def take(self, cells: Sequence[Cell], problems: list[RowProblem]) -> Any:
-        """Return the value of this column in the row; add to `problems` what is wrong with it."""
-        cell = cells[self.index]
-        if type(cell) is not str:  # 1, 1.0 and True are one key of a dict, and mean different things
-            return self.take_new(cells, problems)
-        value = self._seen.get(cell, self)
-        if value is self:
-            value = self._read(cell)
-            if len(self._seen) < _REMEMBERED:
-                self._seen[cell] = value
-        if type(value) is Fault:
-            problems.append(RowProblem(self.header, cell, value.problem, value.hint))
-        return value
-
-    def take_new(self, cells: Sequence[Cell], problems: list[RowProblem]) -> Any:
-        """Do the same for a column whose cells hardly repeat."""
-        cell = cells[self.index]
-        value = self._read(cell)
-        if type(value) is Fault:
-            problems.append(RowProblem(self.header, cell_text(cell), value.problem, value.hint))
-        return value
-
-
-_KIND_WORDS = {Kind.MILESTONE: "a milestone", Kind.STREAK: "a streak"}
 
 
 class Planner:
@@ -129,7 +92,7 @@ class Planner:
         self._columns = tuple(columns)
         self._width = len(columns)
         self._roles = dict(roles)
-        self._own_report = is_own_report(columns)
+        self._own_report = OwnReport(columns) if is_own_report(columns) else None
         self._is_streak = rules.kind is Kind.STREAK
         self._refuse_what_is_missing()
         self._customers = Customers(columns, roles, rules.country_code)
@@ -141,7 +104,9 @@ class Planner:
         self._balance = self._column("initial_balance", read.read_balance)
         self._reset = self._column("reset_streak_status", read.read_yes_no)
         self._cycles = (rules.cycles or ())[: 1 if rules.expand == "first" else None]
-        self._left_out = [self._what_does_not_apply(action) for action in (Action.ENROLL, Action.UNENROLL)]
+        self._left_out = [
+            LeftOut(each, rules.kind, roles, rules.configured) for each in (Action.ENROLL, Action.UNENROLL)
+        ]
         self._scopes: dict[tuple[Action, int | None, int, int], Scope] = {}
         self._only_scope = None
         if not {"action", "org_id", "target_group_id", "target_id"} & roles.keys():
@@ -162,13 +127,10 @@ class Planner:
         scope = self._only_scope or self._scope(cells, problems)
         requests = self._requests(cells, customer, scope, problems) if scope else ()
         if self._own_report and not problems:
-            requests = self._as_reported(cells, requests, problems)
+            requests = self._own_report.compared(cells, requests, problems)
         if problems or scope is None:
             return RowPlan((), tuple(problems), ())
-        columns, notes = self._left_out[scope.action is _UNENROLL]
-        if columns:
-            notes = tuple(note for index, holds_value, note in columns if holds_value(cells[index])) + notes
-        return RowPlan(requests, (), notes)
+        return RowPlan(requests, (), self._left_out[scope.action is _UNENROLL].notes(cells))
 
     def _requests(
         self, cells: Sequence[Cell], customer: int | str, scope: Scope, problems: list[RowProblem]
@@ -220,33 +182,6 @@ class Planner:
             "period_name"
         )
 
-    def _what_does_not_apply(
-        self, action: Action
-    ) -> tuple[tuple[tuple[int, Callable[[Cell], bool], str], ...], tuple[str, ...]]:
-        """Return the columns to look at for values that do not apply, and the notes about the config's values."""
-        names = ["initial_balance", "reset_streak_status", "period_name"]
-        if action is Action.ENROLL and self._rules.kind is Kind.MILESTONE:
-            names = ["reset_streak_status"]
-        elif action is Action.ENROLL:
-            names = ["initial_balance", "period_name"]
-        what = "an unenroll" if action is Action.UNENROLL else _KIND_WORDS[self._rules.kind]
-        in_config = {
-            "initial_balance": self._rules.initial_balance is not None,
-            "reset_streak_status": self._rules.reset_streak_status,
-            "period_name": bool(self._rules.cycles),
-        }
-        columns = tuple(
-            (self._roles[name], _HOLDS_VALUE[name], f"{name} does not apply to {what}: left out")
-            for name in names
-            if name in self._roles
-        )
-        notes = tuple(
-            f"campaign.{'cycles' if name == 'period_name' else name} does not apply to {what}: left out"
-            for name in names
-            if name not in self._roles and in_config[name]
-        )
-        return columns, notes
-
     def _shape_problem(self, cells: Sequence[Cell]) -> RowProblem | None:
         """Find out whether a row with more or fewer cells than the header can still be read.
 
@@ -264,26 +199,6 @@ class Planner:
             return None
         hint = f"the row ends after {len(cells)} of {counted(width, 'cell')}, before {missing[0]}; complete it"
         return RowProblem(self._columns[self._roles[missing[0]]], "", Problem.ROW_SHAPE, hint)
-
-    def _as_reported(
-        self, cells: Sequence[Cell], requests: tuple[EnrollmentRequest, ...], problems: list[RowProblem]
-    ) -> tuple[EnrollmentRequest, ...]:
-        """Compare a report's row with the digest beside it: somebody may have changed one of them.
-
-        A row that the earlier run left in doubt starts as one that may have been applied; without its digest it is a
-        new request.
-        """
-        index = self._roles["request_id"]
-        written = cell_text(cells[index]).strip(BLANKS)
-        if not written:
-            return requests
-        if written not in map(request_id, requests):
-            requests = _unguarded(requests)  # a row of a CSV file that was copied into our workbook
-        if written not in map(request_id, requests):
-            problems.append(RowProblem(self._columns[index], written, Problem.AMBIGUOUS, _CHANGED_ROW))
-        if cell_text(cells[self._columns.index("outcome")]).strip(BLANKS) == Outcome.IN_DOUBT:
-            return tuple(replace(request, doubtful=True) for request in requests)
-        return requests
 
     def _read_org(self, cell: Cell) -> int | Fault | None:
         """Read an org id. In our own reports, and only there, blank means that no other org was meant."""
@@ -305,9 +220,9 @@ class Planner:
             return Fault(Problem.MISSING, hint)
         return names
 
-    def _column(self, name: str, reader: Callable[[Cell], Any]) -> _Column | None:
+    def _column(self, name: str, reader: Callable[[Cell], Any]) -> Column | None:
         index = self._roles.get(name)
-        return None if index is None else _Column(index, self._columns[index], reader)
+        return None if index is None else Column(index, self._columns[index], reader)
 
     def _refuse_what_is_missing(self) -> None:
         rules, roles = self._rules, self._roles
@@ -321,18 +236,4 @@ class Planner:
             raise InputRefused(_NO_CYCLE)
 
 
-def _unguarded(requests: Sequence[EnrollmentRequest]) -> tuple[EnrollmentRequest, ...]:
-    """Return the requests without the apostrophe that our CSV writer puts before dangerous names."""
-    return tuple(replace(each, period=each.period.removeprefix("'")) if each.period else each for each in requests)
-
-
 _NO_CYCLE = "neither a column period_name nor campaign.cycles names a cycle; give one of them"
-_CHANGED_ROW = (
-    "request_id does not fit the row any more; empty the request_id to send the row as it now stands, "
-    "or undo the change"
-)
-_HOLDS_VALUE: dict[str, Callable[[Cell], bool]] = {
-    "initial_balance": lambda cell: read.read_balance(cell) is not None,
-    "reset_streak_status": lambda cell: read.read_yes_no(cell) is not False,
-    "period_name": lambda cell: not is_blank_cell(cell),
-}

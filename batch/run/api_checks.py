@@ -1,7 +1,7 @@
-"""Before a run: the API is asked whether it knows our credentials, our organisation, the target and its cycles.
+"""Before a run: the API is asked whether it knows our credentials and organisation, and lets us look customers up.
 
 Joins the vendor's client and the pacing: each read pays the rate like a request. Reads only. Where the API cannot be
-asked, that is said, and it is not counted as wrong.
+asked, that is said, and it is not counted as wrong. What it says of the target is for `target_checks`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,14 @@ from batch.capillary.target_groups import (
     is_not_allowed,
     judge_read,
     read_cycles,
-    read_targets,
-    targets_path,
 )
-from batch.errors import AccessRefused, ConfigError, EnrollBatchError
+from batch.errors import AccessRefused, EnrollBatchError
 from batch.model import Action, EnrollmentRequest, Kind, NoAnswer, Outcome, Reply, Scope, Speaks
 from batch.run.api import api_at
 from batch.run.checks import Check, Status, ok, wrong
-from batch.run.cycles import check_cycles, check_targets, choose_cycles
 from batch.run.group_facts import take_turn
 from batch.run.online import today
+from batch.run.target_checks import TargetChecks
 from batch.sending.conclusions import now_ns
 from batch.sending.pace_file import budget_key
 from batch.sending.pacing import Pacer
@@ -44,13 +42,10 @@ from batch.sending.shared_pacing import SharedPacer
 from batch.sending.window import SECOND_NS
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from batch.capillary.target_groups import Cycle
     from batch.config import Settings
     from batch.model import Verdict
     from batch.run.api import Api
-    from batch.run.cycles import PlanFinding
     from batch.sending.protocols import Pace
 
 SKEW_S = 60.0
@@ -135,12 +130,10 @@ class _Checks:
             if any(name in self.settings.input.columns for name in IDENTIFIERS):
                 yield await self._look_ups()
             if campaign.target_group_id is not None:
-                async for check in self._target(
-                    campaign.target_group_id,
-                    verdict,
-                    cycles,
-                    unreadable or f"cannot be asked ({_said(answer, verdict)})",
-                ):
+                day = today(self.settings, int(self.wall_clock() * SECOND_NS))
+                target = TargetChecks(self.settings, group, day, self._read)
+                why_not = unreadable or f"cannot be asked ({_said(answer, verdict)})"
+                async for check in target.checks(verdict, cycles, why_not):
                     yield check
         except _NotAsked as why:
             yield Check("target group", Status.UNKNOWN, str(why))
@@ -236,43 +229,6 @@ class _Checks:
             )
         return Check("look-ups", Status.UNKNOWN, f"the API cannot be asked ({said})")
 
-    async def _target(
-        self, group: int, verdict: Verdict, cycles: tuple[Cycle, ...] | None, why_not: str
-    ) -> AsyncIterator[Check]:
-        """Check the target group of the config; `why_not` goes on after "the API": why there are no `cycles`."""
-        campaign = self.settings.campaign
-        if self.settings.scope.data_scope == "OTHER":
-            text = f"{group} belongs to another organisation; no page documents that the API can be asked about it"
-            yield Check("target group", Status.UNKNOWN, text)
-            return
-        if verdict.outcome is Outcome.TARGET_NOT_FOUND:
-            text = f"target group {group} does not exist or is deactivated; check campaign.target_group_id"
-            yield wrong("target group", text, 2)
-            return
-        if cycles is None:
-            yield Check("target group", Status.UNKNOWN, f"the API {why_not}")
-            if campaign.cycles == "api":
-                text = "only the API knows them, and it cannot be asked; write campaign.cycles out"
-                yield wrong("cycles", text, 10 if is_not_allowed(verdict) else 2)
-            return
-        yield ok("target group", f"{group} has {len(cycles)} cycle{'' if len(cycles) == 1 else 's'}")
-        if campaign.target_id is not None:
-            yield await self._one_target(group, campaign.target_id)
-        day = today(self.settings, int(self.wall_clock() * SECOND_NS))
-        if campaign.cycles == "api" and campaign.kind == Kind.MILESTONE:
-            yield _chosen(group, cycles, campaign.expand, day)
-        elif campaign.cycle_names and campaign.kind == Kind.MILESTONE:
-            yield _found("cycles", check_cycles(cycles, campaign.cycle_names, day), "campaign.cycles")
-
-    async def _one_target(self, group: int, target_id: int) -> Check:
-        try:
-            targets = read_targets(await self._read(targets_path(group)))
-        except UnreadableEntry as fault:
-            return Check("target", Status.UNKNOWN, f"the targets of this group cannot be read ({fault})")
-        if targets is None:
-            return Check("target", Status.UNKNOWN, "the API does not list the targets of this group")
-        return _found("target", check_targets(group, targets, [target_id]), "campaign.target_id")
-
 
 def _listed(answer: Reply) -> tuple[tuple[Cycle, ...] | None, str]:
     """Return the cycles that an answer lists, None where it lists none, and what keeps them from being read."""
@@ -280,23 +236,6 @@ def _listed(answer: Reply) -> tuple[tuple[Cycle, ...] | None, str]:
         return read_cycles(answer), ""
     except UnreadableEntry as fault:
         return None, f"lists cycles that cannot be read ({fault})"
-
-
-def _chosen(group: int, cycles: tuple[Cycle, ...], expand: str, day: dt.date) -> Check:
-    try:
-        chosen = choose_cycles(group, cycles, expand, day)
-    except ConfigError as error:
-        return wrong("cycles", error.text, error.exit_code)
-    return ok("cycles", f"by the API: {', '.join(chosen.names)}")
-
-
-def _found(name: str, findings: list[PlanFinding], key: str) -> Check:
-    """Return one line of several findings: what is wrong with the first that is not good, else how many are."""
-    bad = [finding.text for finding in findings if not finding.is_good]
-    if bad:
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        return wrong(name, f"{bad[0]}{more}; check {key}", 2)
-    return ok(name, findings[0].text if len(findings) == 1 else f"the target group has all {len(findings)}")
 
 
 def _said(answer: Reply, verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""Open a run: a new one, or one that was begun before; hold its lock, know its settings.
+"""Open a run: a new one, or one that was begun before; hold its lock.
 
 Owns where runs lie, how they are named, and what a command line may say instead of the config.
 """
@@ -17,25 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch import __version__
-from batch.config import Rate, Settings, load_settings, parse_rate, read_config
+from batch.config import Rate, Settings, parse_rate
 from batch.errors import ConfigError, Interrupted, UsageError
-from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, made_folder, open_ledger
-from batch.model import State, StopReason
+from batch.model import State
 from batch.run.inputs import Source, shown
+from batch.run.kept_config import KeptConfig
 from batch.run.lock import LOCK_NAME, locked, user_name
 from batch.run.run_log import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-
 NO_PLAN = (
     "{folder}: this run has no plan yet, and nothing was sent; "
     "`enroll-batch resume {folder}` plans it, where nobody is doing that"
 )
 """What is said where a run is asked for what only a plan can tell."""
-
 
 INBOX_NOTE = ".inbox-"
 """How the files begin that say which file of an inbox belongs to a run (`put_aside`)."""
@@ -52,6 +50,8 @@ class Overrides:
     """HH:MM, of one invocation: a resume is not bound by it."""
     asked_at: int | None = None
     """When that was asked for, in nanoseconds since 1970: `until` is the next such time after it."""
+    limit: int | None = None
+    """At most so many requests, of one invocation too."""
 
     def canary_of(self, settings: Settings) -> int:
         """Return how many requests go first as a sample, 0 for none."""
@@ -69,7 +69,12 @@ class Overrides:
         """Return these overrides, with the earlier ones where these say nothing."""
         canary = earlier.canary if self.canary is None else self.canary
         return Overrides(
-            self.rate or earlier.rate, self.concurrency or earlier.concurrency, canary, self.until, self.asked_at
+            self.rate or earlier.rate,
+            self.concurrency or earlier.concurrency,
+            canary,
+            self.until,
+            self.asked_at,
+            self.limit,
         )
 
 
@@ -117,22 +122,19 @@ def new_run(
     inputs: Sequence[Source] = (),
     parent: Path | None = None,
     rerun: str | None = None,
-    config_text: str | None = None,
 ) -> Iterator[OpenRun]:
     """Make the folder and the ledger of a new run, and hold its lock.
 
     `name` becomes part of the folder's name unless `run_dir` is given. `inputs` are the files that it is planned from,
     kept from the first moment, so that planning can begin anew after a death. `parent` is the run that it goes on from,
-    and `rerun` what was asked of it, for the same reason. `config_text` stands for the config file where that is kept
-    in a ledger.
+    and `rerun` what was asked of it, for the same reason. The text that is kept of the config is the one that the
+    settings were made from: the file may have been changed since.
 
     Raises:
         UsageError: the folder holds a ledger, or cannot be written or locked.
         RunLocked: another process is just making a run there.
         Interrupted: a signal came while nothing was out.
     """
-    if config_text is None:
-        config_text = read_config(config)
     folder = made_folder(run_dir.absolute()) if run_dir else _new_folder(Path(settings.report.dir).absolute(), name)
     run = NewRun(
         run_id=folder.name,
@@ -141,8 +143,8 @@ def new_run(
         host=socket.gethostname(),
         command=command,
         config_path=str(spelled(config)),
-        config_text=config_text,
-        working_dir=str(Path.cwd()),
+        config_text=settings.origin.text,
+        working_dir=str(settings.origin.working_dir),
         overrides=json.dumps(asdict(overrides)),
         base_url=settings.api.base_url,
         campaign=campaign_text(settings),
@@ -169,53 +171,6 @@ def _leaving_nothing(folder: Path) -> Iterator[None]:
             with suppress(OSError):  # whatever else lies there is not ours to remove
                 folder.rmdir()
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class KeptConfig:
-    """The config that a run keeps in its ledger, and where it was."""
-
-    config_path: Path
-    text: str
-    working_dir: Path
-    base_url: str | None = None
-    """The API that the run was begun for; None where any will do, as for a report."""
-
-    def load(self, *, with_secrets: bool = True) -> Settings:
-        """Return the settings, with the secrets as they are now.
-
-        Raises:
-            ConfigError: a secret is gone, this program does not know a key, or a variable names another API now.
-        """
-        settings = load_settings(
-            self.config_path,
-            with_secrets=with_secrets,
-            working_dir=self.working_dir,
-            environ=os.environ,
-            text=self.text,
-        )
-        if self.base_url not in {None, settings.api.base_url}:
-            raise ConfigError(
-                f"{self.config_path} (as kept with the run): api.base_url is now {_public(settings.api.base_url)}, but "
-                f"this run was begun for {_public(str(self.base_url))}; set the variable in it back, or begin a new run"
-            )
-        return settings
-
-
-def settings_of(folder: Path) -> KeptConfig:
-    """Return the config of a finished run.
-
-    Raises:
-        UsageError: the run is not finished; `resume` is for those, but for one whose upload was refused.
-        LedgerFailed: its ledger cannot be read.
-    """
-    with LedgerReader(folder / LEDGER_NAME) as reader:
-        if reader.run().stop_reason == StopReason.INPUT:
-            raise UsageError(f"{folder}: its upload was refused, nothing was sent; mend and run the upload")
-        if reader.run().state is not State.FINISHED:
-            raise UsageError(f"{folder}: this run is not finished; `enroll-batch resume {folder}` goes on with it")
-        config_path, text, working_dir, _ = reader.kept_config()
-        return KeptConfig(Path(config_path), text, Path(working_dir), reader.run().base_url)
 
 
 @contextmanager
@@ -256,8 +211,7 @@ def unfinished_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
             if not is_finished:
                 raise
             run = _open_run(folder, ledger, overrides, with_secrets=False)
-        if overrides != Overrides():
-            ledger.update_run(overrides=json.dumps(asdict(run.overrides)))
+        ledger.update_run(overrides=json.dumps(asdict(run.overrides)))
         yield run
 
 
@@ -273,13 +227,6 @@ def _open_run(folder: Path, ledger: SqliteLedger, overrides: Overrides, *, with_
     )
     settings = KeptConfig(Path(config_path), text, Path(working_dir), base_url).load(with_secrets=with_secrets)
     return OpenRun(folder.absolute(), ledger, settings, overrides.over(Overrides(**json.loads(earlier))))
-
-
-def _public(base_url: str) -> str:
-    """Return a URL without a name and password that may stand in it."""
-    scheme, separator, rest = base_url.rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 @contextmanager

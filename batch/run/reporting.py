@@ -28,7 +28,8 @@ from batch.report.steps import next_steps
 from batch.report.terminal import closing_table
 from batch.report.words import verdict
 from batch.run.earlier import chain_of, ledgers_in
-from batch.run.opening import NO_PLAN, KeptConfig, Overrides
+from batch.run.kept_config import KeptConfig
+from batch.run.opening import NO_PLAN, Overrides
 from batch.sending.pace_file import state_folder
 
 if TYPE_CHECKING:
