@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import re
 import sys
 import textwrap
 import time
@@ -21,12 +20,15 @@ from typing import TYPE_CHECKING, Never, Protocol
 import click
 
 from batch.model import GROUP_OF, Group, Outcome
+from batch.run.run_log import line_of
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
     from tqdm import tqdm
+
+    from batch.model import Event
 
 LINE_EVERY_S = 30
 BAR_EVERY_S = 0.25
@@ -40,7 +42,6 @@ _BAR = 11
 """Columns for the percentage and the shortest bar."""
 _WORTH_SAYING_S = 0.3
 """A shorter hold is over before it is read."""
-_HOLD = re.compile(r"\S+ hold: [0-9.]+ s: (.*)")
 
 
 class Pool(Protocol):
@@ -153,13 +154,13 @@ class Progress:
         self._why_held = ""
         self._bar: tqdm[Never] | None = None
 
-    def event(self, line: str) -> None:
-        """Take an event, as one line for people. May be called from another thread."""
-        if found := _HOLD.match(line):
-            self._why_held = found[1]
+    def event(self, event: Event) -> None:
+        """Take an event. May be called from another thread."""
+        if event.kind == "hold":
+            self._why_held = str(event.facts.get("reason", ""))
         if not self._verbose:
             return
-        text = textwrap.fill(line, WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False)
+        text = textwrap.fill(line_of(event), WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False)
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:

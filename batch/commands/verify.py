@@ -40,6 +40,7 @@ def verify(
     from batch.commands.sending import Voice
     from batch.run.closing import close_run
     from batch.run.opening import Overrides, existing_run, find_run
+    from batch.run.run_log import line_of
     from batch.run.verifying import asking_lines, begin, exit_code, look, verified_lines
 
     if seed is not None and sample is None:
@@ -49,7 +50,8 @@ def verify(
     with existing_run(find_run(name, report_dir), overrides) as run:
         verification = begin(run, sample=sample, seed=seed)
         voice.say(asking_lines(run, verification))
-        watch, show = None if quiet else show_progress, voice.event if verbose else None
+        watch = None if quiet else show_progress
+        show = (lambda event: voice.event(line_of(event))) if verbose else None
         verified = look(run, verification, watch=watch, show=show)
         voice.say(verified_lines(verified))
         accounts = close_run(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from batch.ledger.standing import BACKWARDS, NAMES_TARGET, TAKEN_BACK
+from batch.ledger.standing import BACKWARDS, OF_TARGET, TAKEN_BACK
 from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope, Verdict
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def asked(ledger: SqliteLedger) -> list[tuple[Scope, int]]:
     scopes = _scopes(ledger)
     sql = (
         "SELECT c.scope_no, count(*) FROM scope c JOIN event e"
-        f" ON e.kind = 'asked' AND c.action = 'enroll' AND {NAMES_TARGET} GROUP BY 1"
+        f" ON e.kind = 'asked' AND c.action = 'enroll' AND {OF_TARGET} GROUP BY 1"
     )
     return [(scopes[scope_no], times) for scope_no, times in ledger.read(sql)]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batch.errors import LedgerFailed
 from batch.ledger.looking import connect_to_read
 from batch.ledger.schema import SCHEMA_VERSION
-from batch.ledger.standing import BY_EARLIER_CYCLE, CASCADING, ORDERED
+from batch.ledger.standing import BY_EARLIER_CYCLE, CASCADING, NOT_COVERED, ORDERED
 from batch.model import Action, EarlierRequest
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ _WHERE = (
 _ABOUT = " UNION ALL ".join(
     (
         _WHERE.format(what="t.outcome, t.settled_at", table="outcome", marks="{marks}")
-        + " AND t.outcome IN ('enrolled', 'covered_by_cascade', 'unenrolled')",
+        + " AND (t.outcome IN ('enrolled', 'unenrolled')"
+        f" OR (t.outcome = 'covered_by_cascade' AND NOT coalesce({NOT_COVERED}, 0)))",
         # As the report of that run has it: enrolled already, by an earlier cycle.
         _WHERE.format(what="'covered_by_cascade', t.settled_at", table="outcome", marks="{marks}")
         + f" AND t.outcome = 'already_enrolled' AND r.scope_no IN ({CASCADING}) AND {BY_EARLIER_CYCLE}",

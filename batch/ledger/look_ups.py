@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch.ledger.events import write_events
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
@@ -83,9 +85,7 @@ class LookUpLedger:
         with self._ledger.transaction() as connection:
             for answer in answers:
                 _write(connection, answer, now)
-            connection.executemany(
-                "INSERT INTO event (at, kind, text) VALUES (?, ?, ?)", [(e.at, e.kind, e.text) for e in events]
-            )
+            write_events(connection, events)
             connection.execute("UPDATE run SET heartbeat_at = ?", (now,))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch.errors import LedgerFailed
 from batch.ledger import counts, timeline
+from batch.ledger.events import read_events
 from batch.ledger.looking import check_version, connect_to_read, require_ledger
 from batch.ledger.schema import SENDING_NS
 from batch.ledger.standing import COVERED, STANDING, SUPERSEDED, TOLD, UNSETTLED
@@ -166,7 +167,8 @@ class LedgerReader:
 
     def events(self) -> tuple[Event, ...]:
         """Return what happened over time, oldest first."""
-        return tuple(Event(*row) for row in self._rows("SELECT at, kind, text FROM event ORDER BY event_no"))
+        with self._failing_as_ledger():
+            return read_events(self._rows)
 
     def activity(self, origin: int, width_ns: int) -> tuple[Activity, ...]:
         """Return what happened in each stretch of time from `origin` on; see `timeline.activity`."""

@@ -6,7 +6,7 @@ start at 1; times (`*_at`) are integer nanoseconds since 1970 UTC; NULL always m
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SENDING_NS = "sending_ns + iif(sending_since IS NULL, 0, max(0, coalesce(heartbeat_at, 0) - sending_since))"
 """The time spent sending so far, as an expression over `run`: an invocation that died sent until its last heartbeat."""
@@ -174,6 +174,7 @@ CREATE TABLE event (                      -- what the report shows over time
     event_no        INTEGER PRIMARY KEY,
     at              INTEGER NOT NULL,
     kind            TEXT NOT NULL,        -- started | resumed | rate | hold | stopped | finished | ...
-    text            TEXT NOT NULL
+    text            TEXT NOT NULL,        -- one line for people
+    facts           TEXT NOT NULL DEFAULT '{}'  -- JSON object: what the text tells
 );
 """

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
+from batch.ledger.events import write_events
 from batch.ledger.schema import SENDING_NS
 from batch.model import Action, Chunk, EnrollmentRequest, Kind, OpenRequest, Outcome, Scope, Speaks, Tells, Verdict
 
@@ -193,9 +194,7 @@ class SendingLedger:
             for intent in entries.intents:
                 self._write_intent(connection, intent, now)
             _write_results(connection, entries.results)
-            connection.executemany(
-                "INSERT INTO event (at, kind, text) VALUES (?, ?, ?)", [(e.at, e.kind, e.text) for e in entries.events]
-            )
+            write_events(connection, entries.events)
             connection.executemany(
                 "UPDATE chunk SET state = 'done', owner = NULL WHERE chunk_no = ? AND fence = ? AND state = 'claimed'",
                 [(chunk.chunk_no, chunk.fence) for chunk in entries.finished_chunks],

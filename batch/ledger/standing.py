@@ -55,15 +55,15 @@ INSERT INTO told SELECT request_no, 'in_doubt', outcome, reason, http_status, er
 """
 """What the last look at the API said about a request; it counts where the outcome that holds is in doubt."""
 
-NAMES_TARGET = """
-instr(e.text, 'target ' || c.target_id || ' of group ' || c.target_group_id || coalesce(' of org ' || c.org_id, '')
-    || ':') = 1
+OF_TARGET = """
+json_extract(e.facts, '$.target_id') = c.target_id AND json_extract(e.facts, '$.target_group_id') = c.target_group_id
+AND json_extract(e.facts, '$.org_id') IS c.org_id
 """
-"""Whether `event e` is about `scope c`: it names its target as `Scope.title` does."""
+"""Whether `event e` is about the target of `scope c`: its facts name it as `Scope.facts` does."""
 
 _LAST_TOLD = f"""
 SELECT scope_no FROM scope c WHERE action = 'enroll' AND {{kind}} = (
-    SELECT e.kind FROM event e WHERE e.kind IN ('cascade', 'no_cascade') AND {NAMES_TARGET}
+    SELECT e.kind FROM event e WHERE e.kind IN ('cascade', 'no_cascade') AND {OF_TARGET}
     ORDER BY e.event_no DESC LIMIT 1)
 """
 CASCADING = _LAST_TOLD.format(kind="'cascade'")
@@ -103,6 +103,13 @@ AND NOT EXISTS (SELECT 1 FROM request e JOIN scope t USING (scope_no) WHERE e.cu
 """
 """Of `request r` in `scope s`: whether the run enrolled its customer into an earlier cycle, and unenrolls nobody."""
 
+NOT_COVERED = f"""
+(r.scope_no IN ({TAKEN_BACK}) OR 'enrolled' <> (SELECT v.outcome FROM verdict v
+    WHERE v.request_no = r.request_no AND v.sample <> '' ORDER BY v.asked_at DESC LIMIT 1))
+"""
+"""Of a `request r` that was left out as covered: whether it is not after all. Either the finding was taken back when
+the request had been settled, or an audit was not told that the customer is enrolled."""
+
 COVERED = f"""
 {ORDERED}
 CREATE TEMP TABLE cascading (scope_no INTEGER PRIMARY KEY);
@@ -111,8 +118,14 @@ INSERT OR REPLACE INTO told
     SELECT r.request_no, 'already_enrolled', 'covered_by_cascade', o.reason, o.http_status, o.error_code, o.settled_at
     FROM cascading g JOIN scope s USING (scope_no) JOIN request r USING (scope_no) JOIN outcome o USING (request_no)
     WHERE o.outcome = 'already_enrolled' AND {BY_EARLIER_CYCLE};
+INSERT OR REPLACE INTO told
+    SELECT r.request_no, 'covered_by_cascade', 'not_sent', 'not_covered', NULL, NULL, o.settled_at
+    FROM outcome o JOIN request r USING (request_no)
+    WHERE EXISTS (SELECT 1 FROM event WHERE kind IN ('no_cascade', 'auditing'))
+    AND o.outcome = 'covered_by_cascade' AND o.attempt = 0 AND {NOT_COVERED};
 """
-"""Where a cascade was found and not taken back, who is enrolled already was enrolled by an earlier cycle of this run.
+"""Where a cascade was found and not taken back, who is enrolled already was enrolled by an earlier cycle of this run;
+what was left out and is not covered after all was not sent.
 
 Not stored as the outcome, because some are answered before the finding, and it may be taken back after others."""
 

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.model import Action, EnrollmentRequest, Kind, Outcome, Scope
+from batch.ledger.events import write_events
+from batch.model import Action, EnrollmentRequest, Event, Kind, Outcome, Scope
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from batch.ledger.sqlite import SqliteLedger
-    from batch.model import Event, Verdict
+    from batch.model import Verdict
 
 REQUESTS_READ: Final = 1_000
 _BLOCK_BITS: Final = 10
@@ -29,6 +30,8 @@ _BLOCK_BITS: Final = 10
 _BEGINS: Final = {False: "verifying", True: "auditing"}
 _ENDS: Final = {False: "verified", True: "audited"}
 """The kinds of the events that begin and end a verification, by whether it is an audit."""
+_OF_SAMPLE: Final = "json_extract(facts, '$.sample') = ?2"
+"""Whether such an event is about the verification with this label."""
 
 _IN_DOUBT: Final = """
 SELECT DISTINCT o.request_no FROM outcome o WHERE o.outcome = 'in_doubt' AND NOT EXISTS (
@@ -192,14 +195,16 @@ class VerdictLedger:
                 "SELECT count(*), count(DISTINCT customer || ' ' || scope_no) FROM look JOIN request USING (request_no)"
             )
             if requests and going_on_since is None:
-                _write_event(connection, _BEGINS[bool(label)], label or f"{requests} requests in doubt", now)
+                text = label or f"{requests} requests in doubt"
+                facts = {"sample": label, "requests": requests, "looks": looks}
+                write_events(connection, [Event(now, _BEGINS[bool(label)], text, facts)])
         return Verification(begun_at, label, requests, looks, candidates.overtaken, candidates.population)
 
     def _going_on_since(self, label: str) -> int | None:
         """Return when the verification that was begun and not ended was begun; None when there is none."""
         ((at,),) = self._ledger.read(
-            "SELECT min(at) FROM event WHERE kind = ?1 AND (?2 = '' OR text = ?2) AND event_no > coalesce("
-            "(SELECT max(event_no) FROM event WHERE kind = ?3 AND (?2 = '' OR text = ?2)), 0)",
+            f"SELECT min(at) FROM event WHERE kind = ?1 AND {_OF_SAMPLE} AND event_no > coalesce("
+            f"(SELECT max(event_no) FROM event WHERE kind = ?3 AND {_OF_SAMPLE}), 0)",
             _BEGINS[bool(label)],
             label,
             _ENDS[bool(label)],
@@ -232,8 +237,7 @@ class VerdictLedger:
                     for no, v in verdicts
                 ],
             )
-            for event in events:
-                _write_event(connection, event.kind, event.text, event.at)
+            write_events(connection, events)
 
     def end(self, verification: Verification, now: int) -> None:
         """End a verification that is under way: the next one asks anew about what is still in doubt."""
@@ -241,7 +245,8 @@ class VerdictLedger:
             return
         with self._ledger.transaction() as connection:
             text = verification.label or "the API was asked about every request in doubt"
-            _write_event(connection, _ENDS[verification.is_audit], text, now)
+            facts = {"sample": verification.label}
+            write_events(connection, [Event(now, _ENDS[verification.is_audit], text, facts)])
 
     def told(self, verification: Verification) -> Iterator[Told]:
         """Yield what was said in this verification so far, in the order of the requests."""
@@ -273,10 +278,6 @@ class VerdictLedger:
             " AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = r.request_no)"
         )
         return int(count)
-
-
-def _write_event(connection: sqlite3.Connection, kind: str, text: str, at: int) -> None:
-    connection.execute("INSERT INTO event (at, kind, text) VALUES (?, ?, ?)", (at, kind, text))
 
 
 def _request(row: Sequence[Any]) -> EnrollmentRequest:

@@ -128,8 +128,8 @@ class Tallies:
     """Attempts that are not recorded although later ones of their requests are."""
     nameless: int = 0
     """Requests whose cycle or target is not recorded."""
-    cascading: int = 0
-    """Targets of which a cascade was found and not taken back."""
+    not_covered: int = 0
+    """Requests that were left out as covered by an earlier cycle, and are not after all: they stand as not sent."""
 
 
 @dataclass(frozen=True, slots=True)

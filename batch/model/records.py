@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from batch.model.lists import Action, Kind, Outcome, Problem, Speaks, Tells
 
 Cell = str | int | float | bool | dt.datetime | dt.date | dt.time | dt.timedelta | None
 """One spreadsheet cell as the reader found it: text stays text, a number stays a number, blank is None or ""."""
+
+Facts = Mapping[str, str | int | float | None]
+"""What a line for people tells, for programs: by name, with the unit at its end. No customer, no secret."""
 
 
 class SourceRow(NamedTuple):
@@ -57,6 +61,11 @@ class Scope:
         """The target in words for people: the same for each action."""
         org = f" of org {self.org_id}" if self.org_id is not None else ""
         return f"target {self.target_id} of group {self.target_group_id}{org}"
+
+    @property
+    def facts(self) -> Facts:
+        """The target for programs: the same for each action."""
+        return {"org_id": self.org_id, "target_group_id": self.target_group_id, "target_id": self.target_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +224,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that the report shows over time."""
+    """Something that the report shows over time: `text` is one line for people, `facts` what it tells."""
 
     at: int
     kind: str
     text: str
+    facts: Facts = field(default_factory=dict, hash=False)
+
+    def number(self, name: str) -> float | None:
+        """Return the fact of this name where it is a number, else None."""
+        value = self.facts.get(name)
+        return value if isinstance(value, int | float) else None
 
 
 @dataclass(slots=True)

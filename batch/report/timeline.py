@@ -1,20 +1,19 @@
 """Step 5 of 5: how a run went over time: what started when, how fast that was allowed, and what happened meanwhile.
 
 Pure: events and counted activity become about a hundred stretches of equal length, pauses between invocations left
-out. Reads the texts of the events that the sender wrote; knows no chart, no page and no clock.
+out. Reads the facts of the events that the sender wrote; knows no chart, no page and no clock.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from batch.model import GROUP_OF, Group
+from batch.report.allowed_rate import OPENING, Step, allowed_steps, average_per_s, set_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,13 +32,9 @@ _WIDTHS_MS = (
     100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000, 1_800_000,
     3_600_000, 7_200_000, 14_400_000, 21_600_000, 43_200_000, 86_400_000, 604_800_000,
 )  # fmt: skip
-_OPENING = frozenset({"started", "resumed"})
 _CLOSING = frozenset({"stopped", "finished"})
 _DRAWN = frozenset({"rate", "hold"})
 """Events that are a line or a band; all others are marks."""
-_SET = re.compile(r"at most ([0-9]+) per ([0-9]+(?:\.[0-9]+)?) s\b")
-_PER_S = re.compile(r"([0-9]+(?:\.[0-9]+)?)/s\b")
-_HELD_S = re.compile(r"([0-9]+(?:\.[0-9]+)?) s\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +129,7 @@ def draw_timeline(
     places = sorted(_places(sessions, width))
     ordered = tuple(Stretch(origin + place * width) for place in places)
     timeless = _count_all(ordered, places, width, activity(origin, width))
-    steps = _allowed_steps(events, set_per_s)
+    steps = allowed_steps(events, set_per_s)
     _mark(ordered, width, events, list(_holds(events)), steps)
     rates = [step.per_s for step in steps if step.per_s is not None]
     return Timeline(
@@ -147,7 +142,7 @@ def draw_timeline(
         rate_changes=sum(event.kind == "rate" for event in events),
         set_per_s=set_per_s,
         least_allowed_per_s=min(rates, default=None),
-        set_rates=_set_rates(events, set_per_s),
+        set_rates=set_rates(events, set_per_s),
     )
 
 
@@ -158,7 +153,7 @@ def find_sessions(
     sessions: list[Session] = []
     begin: int | None = None
     for event in events:
-        if event.kind in _OPENING:
+        if event.kind in OPENING:
             if begin is not None:
                 sessions.append(Session(begin, max(begin, last_activity(event.at) or begin)))
             begin = event.at
@@ -231,9 +226,10 @@ def _holds(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
     """Yield the times when nothing might start, joined where they overlap: (begin, end), in order."""
     begin = end = 0
     for event in sorted(events, key=lambda event: event.at):
-        if event.kind != "hold" or not (found := _HELD_S.match(event.text)):
+        held_s = event.number("held_s")
+        if event.kind != "hold" or held_s is None:
             continue
-        until = event.at + round(float(found[1]) * SECOND_NS)
+        until = event.at + round(held_s * SECOND_NS)
         if event.at > end:
             if end:
                 yield begin, end
@@ -243,53 +239,12 @@ def _holds(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """From when on which rate was in force, and to which it grew until the next step."""
-
-    since: int
-    per_s: float | None
-    grown_per_s: float | None
-
-
-def _allowed_steps(events: Iterable[Event], set_per_s: float | None) -> list[_Step]:
-    """Return which rate was in force when. Each invocation begins with the rate that was set.
-
-    A rate that was lowered grows steadily, and is told only now and then: between two told rates it is on its way.
-    """
-    first = next((_set_by(event, set_per_s) for event in events if event.kind in _OPENING), set_per_s)
-    told: list[tuple[int, float | None, bool]] = [(0, first, False)]
-    for event in sorted(events, key=lambda event: event.at):
-        found = _PER_S.match(event.text)
-        if event.kind == "rate" and found:
-            told.append((event.at, float(found[1]), True))
-        elif event.kind in _OPENING:
-            told.append((event.at, _set_by(event, set_per_s), False))
-    steps = []
-    for (since, per_s, _), (_, next_per_s, is_change) in pairwise([*told, (0, None, False)]):
-        grows = is_change and per_s is not None and next_per_s is not None and next_per_s > per_s
-        steps.append(_Step(since, per_s, next_per_s if grows else per_s))
-    return steps
-
-
-def _set_rates(events: Iterable[Event], set_per_s: float | None) -> tuple[float, ...]:
-    set_by_each = [_set_by(event, set_per_s) for event in events if event.kind in _OPENING]
-    return tuple(rate for rate, _ in groupby(rate for rate in set_by_each if rate is not None))
-
-
-def _set_by(opening: Event, set_per_s: float | None) -> float | None:
-    """Return the rate that an invocation was begun with, as its first event tells it; else the one that was set."""
-    if found := _SET.search(opening.text):
-        return int(found[1]) / float(found[2])
-    return math.inf if opening.text.endswith("no limit") else set_per_s
-
-
 def _mark(
     stretches: Sequence[Stretch],
     width: int,
     events: Iterable[Event],
     holds: Iterable[tuple[int, int]],
-    steps: Sequence[_Step],
+    steps: Sequence[Step],
 ) -> None:
     """Write holds, rates and other events into the stretches where they belong."""
     begins = [stretch.begin for stretch in stretches]
@@ -297,27 +252,7 @@ def _mark(
         for stretch in stretches[max(0, bisect_right(begins, begin) - 1) : bisect_right(begins, end)]:
             stretch.held_ns += max(0, min(end, stretch.begin + width) - max(begin, stretch.begin))
     for stretch in stretches:
-        stretch.allowed_per_s = _average(steps, stretch.begin, stretch.begin + width)
+        stretch.allowed_per_s = average_per_s(steps, stretch.begin, stretch.begin + width)
     for event in events:
         if event.kind not in _DRAWN and stretches:
             stretches[max(0, bisect_right(begins, event.at) - 1)].marks.append(event)
-
-
-def _average(steps: Sequence[_Step], begin: int, end: int) -> float | None:
-    """Return the rate in force, averaged over a stretch; None where it is not known for a part of it."""
-    first = bisect_right(steps, begin, key=lambda step: step.since) - 1
-    total = 0.0
-    for index in range(first, len(steps)):
-        step, ends = steps[index], steps[index + 1].since if index + 1 < len(steps) else end
-        since, until = max(begin, step.since), min(end, ends)
-        if since >= end:
-            break
-        if step.per_s is None or step.grown_per_s is None:
-            return None
-        total += (until - since) * (_rate_at(step, ends, since) + _rate_at(step, ends, until)) / 2
-    return total / (end - begin)
-
-
-def _rate_at(step: _Step, ends: int, at: int) -> float:
-    low, high = step.per_s or 0.0, step.grown_per_s or 0.0
-    return low if low == high else low + (high - low) * (at - step.since) / (ends - step.since)

@@ -18,12 +18,12 @@ from batch.run.run_log import RunLog
 from batch.run.sending import send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from batch.ledger.planning import PlanTotals
+    from batch.model import Facts
     from batch.report.reconcile import Accounts
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
+    from batch.run.run_log import Show
     from batch.sending.guards import Stop
 
 
@@ -40,7 +40,13 @@ def close_refused(run: OpenRun, totals: PlanTotals) -> tuple[InputRefused, Accou
     try:
         check_problems(run, totals)
     except InputRefused as refusal:
-        RunLog(run.folder).write([Event(time.time_ns(), "stopped", refusal.text)])
+        facts: Facts = {
+            "reason": StopReason.INPUT.value,
+            "rows_read": totals.rows_read,
+            "rows_with_problems": totals.rows_with_problems,
+            "requests_open": totals.unique,
+        }
+        RunLog(run.folder).write([Event(time.time_ns(), "stopped", refusal.text, facts)])
         run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
         return refusal, close_run(run)
     return None
@@ -52,7 +58,7 @@ def send_and_close(
     limit: int | None = None,
     waits: bool = True,
     watch: Watch | None = None,
-    show: Callable[[str], None] | None = None,
+    show: Show | None = None,
 ) -> tuple[Stop | None, Accounts]:
     """Send what is open and close the run, also where sending fails; return why it stopped, and the accounts.
 

@@ -22,7 +22,7 @@ from batch.model import Chunk, Event, OpenRequest, Speaks, StopReason, Tells
 from batch.report.reconcile import STOP_EXIT_CODES
 from batch.run.api import api_of
 from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
-from batch.run.hours import timetable_of
+from batch.run.hours import look_up_lines, timetable_of
 from batch.run.run_log import RunLog
 from batch.sending.conclusions import Guards
 from batch.sending.guards import RunRefusals, Stop, Thresholds
@@ -32,12 +32,16 @@ from batch.sending.quarantine import Quarantines
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch.model import EnrollmentRequest, Entries, NoAnswer, Reply, Result, Verdict
+    from batch.model import EnrollmentRequest, Entries, Facts, NoAnswer, Reply, Result, Verdict
     from batch.run.api import Api
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
+    from batch.run.run_log import Show
 
 _AT_ONCE = 1_000
+MANY_NAMES = 10
+"""Source: our choice: families share two or three numbers, and a test account is one customer of many."""
+_NAMES = {"mobile": "mobile numbers", "email": "e-mail addresses", "external_id": "external ids"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,13 @@ class Asking:
     """How look-ups are told, and when they may be made.
 
     `waits` False: the end of `pacing.window` ends them, which else wait for the next one. `say` gets lines for people
-    before the first one, `show` each event as one line. `warn` hears that the API makes wait whoever asks about target
+    before the first one, `show` each event. `warn` hears that the API makes wait whoever asks about target
     groups.
     """
 
     waits: bool = True
     watch: Watch | None = None
-    show: Callable[[str], None] | None = None
+    show: Show | None = None
     say: Callable[[list[str]], None] | None = None
     warn: Callable[[str], None] | None = None
 
@@ -63,7 +67,7 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
     """Look up whom the plan so far names by an identifier that was not asked about yet; return whether there were any.
 
     Raises:
-        InputRefused: somebody of another organisation would have to be looked up.
+        InputRefused: somebody of another organisation would have to be looked up, or what was found cannot be right.
         ConfigError: the API may not be asked, or as `api_of`.
         LookUpsStopped: something stopped it; what was found is kept.
         LedgerFailed: nothing was asked after that.
@@ -72,6 +76,7 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
     ledger = LookUpLedger(run.ledger)
     open_count = ledger.collect()
     if not open_count:
+        _refuse_one_for_many(run)
         return False
     if not online:
         raise ConfigError(
@@ -87,7 +92,11 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
     counts = ledger.counts()
     done = counts.identifiers - counts.open
     told = f"{done:,} of {counts.identifiers:,} customers are looked up, {done - counts.found:,} of them not found"
-    _note(ledger, log, f"{told}; {stop.text}" if stop else told)
+    facts = {"customers": counts.identifiers, "looked_up": done, "not_found": done - counts.found}
+    if stop:
+        _note(ledger, log, f"{told}; {stop.text}", {**facts, **stop.facts, "reason": stop.reason.value})
+    else:
+        _note(ledger, log, told, facts)
     if stop is None:
         return True
     exit_code = STOP_EXIT_CODES[stop.reason]
@@ -113,6 +122,26 @@ def _refuse_other_organisations(run: OpenRun) -> None:
         )
 
 
+def _refuse_one_for_many(run: OpenRun) -> None:
+    """Refuse what was found where one customer stands for most of the others, as behind a gateway that drops the query.
+
+    Everything would be sent for that one customer, and count as repeats. The run keeps why: its answers are of no use.
+    """
+    found = run.ledger.read(
+        "SELECT kind, max(names) FROM (SELECT substr(identifier, 1, instr(identifier, ':') - 1) AS kind, count(*) AS"
+        " names FROM lookup WHERE customer IS NOT NULL GROUP BY kind, customer) GROUP BY kind"
+        " HAVING max(names) >= ? AND 2 * max(names) > sum(names)",
+        MANY_NAMES,
+    )
+    for kind, names in found:
+        text = (
+            f"the look-up names the same customer for {names:,} different {_NAMES[kind]}: it cannot be right; nothing "
+            "was sent: check api.base_url and the gateway, then begin anew"
+        )
+        run.ledger.update_run(stop_reason=StopReason.INPUT.value, stop_text=text, exit_code=InputRefused.exit_code)
+        raise InputRefused(text)
+
+
 def resolved(ledger: LookUpLedger, requests: Sequence[EnrollmentRequest]) -> Sequence[EnrollmentRequest]:
     """Return the requests of one row under the id of their customer, where a look-up has found it.
 
@@ -125,17 +154,19 @@ def resolved(ledger: LookUpLedger, requests: Sequence[EnrollmentRequest]) -> Seq
 
 
 def _asking_lines(run: OpenRun, ledger: LookUpLedger, open_count: int) -> list[str]:
+    """Say how many calls are to be made, how long they take, and whether they and sending fit into the hours."""
     total = ledger.counts().identifiers
     of_all = "" if total == open_count else f" of {total:,}"
     lines = [f"{open_count:,}{of_all} customers to look up by mobile, e-mail or external id, a call each."]
     if rate := run.overrides.rate_of(run.settings):
         minutes = open_count * rate.window_ns / rate.max_starts / 60e9
         lines.append(f"At the set rate this takes about {max(1, round(minutes)):,} min.")
-    return lines
+    ((requests,),) = run.ledger.read("SELECT count(*) FROM request WHERE NOT contradicted")
+    return lines + look_up_lines(open_count, requests, run.settings, run.overrides, time.time_ns())
 
 
-def _note(ledger: LookUpLedger, log: RunLog, text: str) -> None:
-    event = Event(time.time_ns(), "looked_up", text)
+def _note(ledger: LookUpLedger, log: RunLog, text: str, facts: Facts) -> None:
+    event = Event(time.time_ns(), "looked_up", text, facts)
     ledger.write([], [event], event.at)
     log.write([event])
 
@@ -169,9 +200,9 @@ async def _look_up(run: OpenRun, ledger: LookUpLedger, log: RunLog, api: Api, as
 def _in_words(stop: Stop | None, refused_source: str) -> Stop | None:
     """Return a stop that says what it means for a look-up."""
     if stop and stop.reason is StopReason.REFUSED and refused_source:
-        return Stop(stop.reason, f"the API refuses input.look_up_source ({refused_source})")
+        return replace(stop, text=f"the API refuses input.look_up_source ({refused_source})")
     if stop and stop.reason is StopReason.GUARD:
-        return Stop(stop.reason, f"look-ups: {stop.text}; see whether numbers have their country code")
+        return replace(stop, text=f"look-ups: {stop.text}; see whether numbers have their country code")
     return stop
 
 

@@ -6,7 +6,6 @@ Joins the pool, the accounts and the metrics file. A file that cannot be written
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import EnrollBatchError
+from batch.ledger.events import read_events
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import Event, Outcome, State
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 EVERY_S = 15.0
 """Source: our choice, because that is how often Prometheus usually looks."""
 _LOOK_S = 1.0
-_HELD_S = re.compile(r"([0-9.]+) s: ")
 
 
 def measure(run: OpenRun, accounts: Accounts) -> None:
@@ -130,7 +129,7 @@ class _Meter:
 
 
 def _figures_of(run: OpenRun, accounts: Accounts) -> Figures:
-    events = [Event(*row) for row in run.ledger.read("SELECT at, kind, text FROM event ORDER BY event_no")]
+    events = read_events(run.ledger.read)
     ((config,),) = run.ledger.read("SELECT config_path FROM run")
     return _figures(run.folder, Path(config), events, accounts, run.settings)
 
@@ -170,12 +169,12 @@ def throttled_s(events: Sequence[Event]) -> float:
     """Return for how many seconds nothing might start; holds that overlap count once, and end when the run stops."""
     held_ns = begin = until = 0
     for event in events:
-        found = _HELD_S.match(event.text) if event.kind == "hold" else None
-        if found:
+        held_s = event.number("held_s") if event.kind == "hold" else None
+        if held_s is not None:
             if event.at > until:
                 held_ns += until - begin
                 begin = event.at
-            until = max(until, event.at + int(float(found[1]) * 1e9))
+            until = max(until, event.at + round(held_s * 1e9))
         elif event.kind in {"stopped", "finished"}:
             until = max(begin, min(until, event.at))
     return round((held_ns + until - begin) / 1e9, 1)

@@ -143,7 +143,12 @@ def _plan(run: OpenRun, inputs: Sequence[InputFile], cycles: CyclesOfRun, asking
         if not (_is_worth_sending(run) and look_up(run, asking, online=cycles.is_online)):
             totals = writer.finish()
             text = f"{totals.rows_read} rows read, {totals.rows_with_problems} with problems, {totals.unique} requests"
-            RunLog(run.folder).write([Event(time.time_ns(), "planned", text)])
+            facts = {
+                "rows_read": totals.rows_read,
+                "rows_with_problems": totals.rows_with_problems,
+                "requests": totals.unique,
+            }
+            RunLog(run.folder).write([Event(time.time_ns(), "planned", text, facts)])
             return totals
 
 

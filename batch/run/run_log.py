@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
     from batch.model import Event
 
+    Show = Callable[[Event], None]
+    """Gets each event as it happens; may be called from another thread."""
+
 LOG_NAME = "run.log"
 
 
 class RunLog:
-    """Appends events to run.log; `show` gets each as one line for people."""
+    """Appends events to run.log; `show` gets each too."""
 
-    def __init__(self, folder: Path, show: Callable[[str], None] | None = None) -> None:
+    def __init__(self, folder: Path, show: Show | None = None) -> None:
         self._path = folder / LOG_NAME
         self._run_id = folder.name
         self._show = show
@@ -31,11 +34,16 @@ class RunLog:
         """Append events, in order. A log that cannot be written never stops a run: the ledger has them too."""
         entries = []
         for event in events:
-            stamp = stamped(event.at)
-            entries.append({"at": stamp, "run": self._run_id, "event": event.kind, "text": event.text})
+            own = {"at": stamped(event.at), "run": self._run_id, "event": event.kind, "text": event.text}
+            entries.append({**own, **event.facts, **own})  # own ones stand first, and no fact stands in their place
             if self._show:
-                self._show(f"{stamp[11:19]} {event.kind}: {event.text}")
+                self._show(event)
         append_to(self._path, entries)
+
+
+def line_of(event: Event) -> str:
+    """Return an event as one line for people who watch; the time is in UTC."""
+    return f"{stamped(event.at)[11:19]} {event.kind}: {event.text}"
 
 
 def stamped(at: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -34,10 +33,11 @@ from batch.sending.quarantine import Quarantines
 from batch.sending.retry import InDoubt
 
 if TYPE_CHECKING:
-    from batch.model import EnrollmentRequest, NoAnswer, Reply, Verdict
+    from batch.model import EnrollmentRequest, Facts, NoAnswer, Reply, Verdict
     from batch.run.api import Api
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
+    from batch.run.run_log import Show
 
 BEAT_S = 10.0
 """So often a sender gives a sign of life. Source: our choice: seldom enough for any disk, often enough for people."""
@@ -112,12 +112,12 @@ def send(
     limit: int | None = None,
     waits: bool = True,
     watch: Watch | None = None,
-    show: Callable[[str], None] | None = None,
+    show: Show | None = None,
 ) -> Stop | None:
     """Send what is open, until nothing is or something stops it; return why it stopped, or None.
 
     `limit`: at most so many requests. `waits` False: the end of `pacing.window` ends the run, which else waits for the
-    next one. `show` gets each event as one line for people.
+    next one. `show` gets each event.
 
     Raises:
         ConfigError, EnrollBatchError: the API's settings cannot be used, or the embedded API does not start; the run
@@ -135,20 +135,14 @@ def _send_all(
     limit: int | None,
     waits: bool,
     watch: Watch | None,
-    show: Callable[[str], None] | None,
+    show: Show | None,
 ) -> Stop | None:
     began = time.monotonic_ns()
     ledger = SendingLedger(run.ledger, owner=run.folder.name)
     log = RunLog(run.folder, show)
     interrupted = ledger.take_over(time.time_ns())
     ((started_at, before_ns),) = run.ledger.read("SELECT started_at, sending_ns FROM run")
-    rate = run.overrides.rate_of(run.settings)
-    allowed = f"at most {rate.max_starts} per {rate.window_ns / 1e9:g} s" if rate else "no limit"
-    if started_at is None:
-        _note(ledger, log, "started", f"{ledger.open_count()} requests to send, {allowed}")
-    else:
-        doubts = f"{interrupted} in doubt after a death"
-        _note(ledger, log, "resumed", f"{ledger.open_count()} requests open, {doubts}, {allowed}")
+    _note(ledger, log, *_opening(run, ledger.open_count(), None if started_at is None else interrupted))
     run.ledger.update_run(
         state=State.SENDING.value,
         started_at=started_at or time.time_ns(),
@@ -165,7 +159,7 @@ def _send_all(
         with suppress(LedgerFailed):
             run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.FAULT.value, stop_text=error.text)
         raise
-    _note(ledger, log, "stopped" if stop else "finished", stop.text if stop else "every request has its outcome")
+    _note(ledger, log, *_ending(stop, ledger.open_count()))
     run.ledger.update_run(
         state=(State.STOPPED if stop else State.FINISHED).value,
         stop_reason=stop.reason.value if stop else None,
@@ -177,8 +171,32 @@ def _send_all(
     return stop
 
 
-def _note(ledger: SendingLedger, log: RunLog, kind: str, text: str) -> None:
-    event = Event(time.time_ns(), kind, text)
+def _opening(run: OpenRun, requests_open: int, interrupted: int | None) -> tuple[str, str, Facts]:
+    """Return kind, text and facts of the event that begins an invocation.
+
+    `interrupted`: how many requests a death left in doubt; None where this is the first invocation.
+    """
+    rate = run.overrides.rate_of(run.settings)
+    window_s = rate.window_ns / 1e9 if rate else None
+    allowed = f"at most {rate.max_starts} per {window_s:g} s" if rate else "no limit"
+    facts = {
+        "requests_open": requests_open, "max_starts": rate.max_starts if rate else None, "window_s": window_s,
+    }  # fmt: skip
+    if interrupted is None:
+        return "started", f"{requests_open} requests to send, {allowed}", facts
+    text = f"{requests_open} requests open, {interrupted} in doubt after a death, {allowed}"
+    return "resumed", text, {**facts, "interrupted": interrupted}
+
+
+def _ending(stop: Stop | None, requests_open: int) -> tuple[str, str, Facts]:
+    """Return kind, text and facts of the event that ends an invocation."""
+    if stop is None:
+        return "finished", "every request has its outcome", {"requests_open": requests_open}
+    return "stopped", stop.text, {**stop.facts, "reason": stop.reason.value, "requests_open": requests_open}
+
+
+def _note(ledger: SendingLedger, log: RunLog, kind: str, text: str, facts: Facts) -> None:
+    event = Event(time.time_ns(), kind, text, facts)
     ledger.write(Entries(events=[event]), event.at)
     log.write([event])
 
@@ -221,9 +239,10 @@ async def _send(
         beating.cancel()
         await asyncio.wait([beating])
     if stop is None and canary is not None:
-        _note(ledger, log, CANARY_DONE, f"{len(canary)} customers sent as a sample")
+        facts = {"customers": len(canary)}
+        _note(ledger, log, CANARY_DONE, f"{len(canary)} customers sent as a sample", facts)
         if ledger.open_count():
-            return Stop(StopReason.CANARY, f"the canary of {len(canary)} customers is done and waits for a word")
+            return Stop(StopReason.CANARY, f"the canary of {len(canary)} customers is done and waits for a word", facts)
     return stop
 
 

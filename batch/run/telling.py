@@ -178,7 +178,11 @@ def warn_of(deliveries: Iterable[Delivery], say: Callable[[str], None]) -> None:
 
 def log_deliveries(folder: Path, deliveries: Iterable[Delivery]) -> None:
     """Write into a run's log who was told, and who was not."""
-    RunLog(folder).write([Event(time.time_ns(), "notify", delivery.text) for delivery in deliveries])
+    events = [
+        Event(time.time_ns(), "notify", each.text, {"attempts": each.attempts, "arrived": each.fault is None})
+        for each in deliveries
+    ]
+    RunLog(folder).write(events)
 
 
 def ways_of(notify: Notify) -> list[tuple[Way, frozenset[Occasion]]]:

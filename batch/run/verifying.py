@@ -30,13 +30,13 @@ from batch.sending.quarantine import Quarantines
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
 
     from batch.ledger.verdicts import Told, Verification
     from batch.model import EnrollmentRequest, Entries, Event, NoAnswer, Outcome, Reply, Verdict
     from batch.run.api import Api
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
+    from batch.run.run_log import Show
     from batch.sending.guards import Stop
 
 
@@ -64,9 +64,7 @@ def begin(run: OpenRun, *, sample: int | None = None, seed: str | None = None) -
     return ledger.begin_audit(sample, seed or run.folder.name, time.time_ns())
 
 
-def look(
-    run: OpenRun, verification: Verification, *, watch: Watch | None = None, show: Callable[[str], None] | None = None
-) -> Verified:
+def look(run: OpenRun, verification: Verification, *, watch: Watch | None = None, show: Show | None = None) -> Verified:
     """Ask the API and record what it says; an audit also writes audit.csv.
 
     Raises:

@@ -23,7 +23,7 @@ from batch.sending.evidence import PAIR_PROOF, PROOF, Answer, Pair, Story, Targe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batch.model import EnrollmentRequest, OpenRequest, Scope, Verdict
+    from batch.model import EnrollmentRequest, Facts, OpenRequest, Scope, Verdict
 
 
 class OnCascade(StrEnum):
@@ -50,6 +50,8 @@ class Finding:
 
     is_found: bool
     text: str
+    facts: Facts
+    """What the text tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class Cascades:
         target.is_found = not target.is_found
         self.has_news = True
         self.was_taken_back = self.was_taken_back or not target.is_found
-        return Finding(target.is_found, _text(item.request.scope, target))
+        return _finding(item.request.scope, target)
 
     def missed(self, item: OpenRequest) -> None:
         """Take the API's word that a request that was left out is not covered: unless it is refused as enrolled."""
@@ -261,14 +263,15 @@ def _key(scope: Scope) -> _Key:
     return scope.org_id, scope.target_group_id, scope.target_id
 
 
-def _text(scope: Scope, target: Target) -> str:
+def _finding(scope: Scope, target: Target) -> Finding:
     if not target.is_found:
-        return f"{scope.title}: taken back, a customer was not in a later cycle"
+        return Finding(False, f"{scope.title}: taken back, a customer was not in a later cycle", scope.facts)
     answers = sum(pair.already for pair in target.pairs.values())
     what = "enrolling into a cycle enrolls into the later ones"
     if len(target.periods) == 2:
         what = "it looks as if enrolling into the one cycle enrolls into the other"
-    return (
+    text = (
         f"{scope.title}: {what}: "
         f'of {target.customers} customers {answers} later cycles were answered "already enrolled" and none accepted'
     )
+    return Finding(True, text, {**scope.facts, "customers": target.customers, "already_enrolled": answers})

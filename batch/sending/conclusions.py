@@ -216,16 +216,16 @@ class Conclusions:
         if stop := self._guards.thresholds.observe(result.verdict.outcome):
             self._stop(stop)
         if closed := self._guards.quarantines.observe(item.request, result.verdict):
-            self.event("quarantine", closed)
+            self.event("quarantine", closed.text, **closed.facts)
 
     def _learn(self, item: OpenRequest, result: Result) -> None:
         """Find out by how a request ended whether its target cascades, and do what is asked for then."""
         found = self._guards.cascades.settled(item, result.verdict, result.attempt)
         if found is None:
             return
-        self.event(CASCADE if found.is_found else NO_CASCADE, found.text)
+        self.event(CASCADE if found.is_found else NO_CASCADE, found.text, **found.facts)
         if found.is_found and self._guards.cascades.on_cascade is OnCascade.STOP:
-            self._stop(Stop(StopReason.GUARD, f"{found.text}; campaign.on_cascade: stop"))
+            self._stop(Stop(StopReason.GUARD, f"{found.text}; campaign.on_cascade: stop", found.facts))
 
     def cover(self, item: OpenRequest) -> None:
         """Settle a request that an earlier cycle of this run covers, without a call; its lane is seen to."""
@@ -281,6 +281,6 @@ class Conclusions:
         self._entries.results.append(result)
         self._lanes.give_back(item)
 
-    def event(self, kind: str, text: str) -> None:
-        """Take note of something that the report shows over time."""
-        self._entries.events.append(Event(time.time_ns(), kind, text))
+    def event(self, kind: str, text: str, **facts: str | float | None) -> None:
+        """Take note of something that the report shows over time; `facts` are what the text tells."""
+        self._entries.events.append(Event(time.time_ns(), kind, text, facts))

@@ -6,7 +6,7 @@ Each guard is a fold over verdicts, in the order in which they came. Pure: no cl
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from batch.model import GROUP_OF, Group, Outcome, Speaks, StopReason, Tells
@@ -14,7 +14,7 @@ from batch.model import GROUP_OF, Group, Outcome, Speaks, StopReason, Tells
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch.model import Verdict
+    from batch.model import Facts, Verdict
 
 IN_A_ROW = 3
 """So many refusals in a row speak for their whole scope. Source: DESIGN rule "systemic refusals stop early"."""
@@ -24,10 +24,11 @@ Pending = TypeVar("Pending")
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The end of sending: why, and one line for people."""
+    """The end of sending: why, and one line for people; `facts` are what that tells."""
 
     reason: StopReason
     text: str
+    facts: Facts = field(default_factory=dict, hash=False)
 
 
 class RunRefusals(Generic[Pending]):
@@ -62,7 +63,7 @@ class RunRefusals(Generic[Pending]):
         if len(self._pending) < IN_A_ROW:
             return released, None
         self._has_stopped = True
-        return released, Stop(StopReason.REFUSED, _refusal_text(verdict))
+        return released, _refused(verdict)
 
     @property
     def unproven(self) -> bool:
@@ -92,7 +93,7 @@ class RunRefusals(Generic[Pending]):
         """
         pending, self._pending = self._pending, []
         if pending and not self._accepted and not stopped and self._last:
-            return pending, Stop(StopReason.REFUSED, _refusal_text(self._last))
+            return pending, _refused(self._last)
         return pending, None
 
 
@@ -105,13 +106,15 @@ def _refusal_kind(verdict: Verdict) -> object:
     return None
 
 
-def _refusal_text(verdict: Verdict) -> str:
+def _refused(verdict: Verdict) -> Stop:
     said = f"HTTP {verdict.http_status}" + (f", code {verdict.error_code}" if verdict.error_code is not None else "")
     what = {
         Outcome.ACCESS_REFUSED: "the API refuses access: check the credentials under auth and their access group",
         Outcome.SCOPE_REFUSED: "the API refuses the scope: check data_scope and org, and that the org is connected",
     }.get(verdict.outcome, "the API gives the same unknown answer each time: check base_url, path_prefix and version")
-    return f"{what} ({said})"  # never the API's own words: they may quote a customer, and this text is logged
+    facts = {"http_status": verdict.http_status, "error_code": verdict.error_code}
+    # Never the API's own words: they may quote a customer, and this text is logged.
+    return Stop(StopReason.REFUSED, f"{what} ({said})", facts)
 
 
 class Thresholds:
@@ -135,7 +138,13 @@ class Thresholds:
             count = self._count(name)
             if count > share * len(self._recent):
                 found = f"{count} of the last {len(self._recent)} requests ended as {name}"
-                return Stop(StopReason.GUARD, f"{found}; guard.stop_when allows {share:.0%}")
+                facts: Facts = {
+                    "ended_as": name,
+                    "requests": count,
+                    "of_requests": len(self._recent),
+                    "allowed_share": share,
+                }
+                return Stop(StopReason.GUARD, f"{found}; guard.stop_when allows {share:.0%}", facts)
         return None
 
     def _count(self, name: str) -> int:
@@ -181,13 +190,13 @@ class Reachability:
             return None
         self._failing_since = now if self._failing_since is None else self._failing_since
         if not self._answered and self.failures >= self._attempts:
-            return Stop(
-                StopReason.SILENT, f"the API has not answered once in {self.failures} attempts: {verdict.reason}"
-            )
+            text = f"the API has not answered once in {self.failures} attempts: {verdict.reason}"
+            return Stop(StopReason.SILENT, text, {"attempts": self.failures})
         if self._answered and (self.probing or pushback) and now - self._failing_since >= self._outage_ns:
-            minutes = (now - self._failing_since) / 60e9
+            failing_s = (now - self._failing_since) / 1e9
             why = f"HTTP {verdict.http_status}" if verdict.http_status else verdict.reason
-            return Stop(StopReason.SILENT, f"the API has accepted nothing for {minutes:.0f} minutes: {why}")
+            text = f"the API has accepted nothing for {failing_s / 60:.0f} minutes: {why}"
+            return Stop(StopReason.SILENT, text, {"failing_s": round(failing_s, 3), "http_status": verdict.http_status})
         return None
 
 

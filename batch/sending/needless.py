@@ -164,11 +164,12 @@ class Needless:
             self._asking[scope] = _Asking(min(ASKED, len(chosen)), self._lasts(scope))
             of_them = f"{len(chosen)} of {len(in_order)} customers with cycles left out"
             numbers = {item.request_no for items in chosen for item in items}
+            facts = {**scope.facts, "customers": len(chosen), "of_customers": len(in_order), "requests": len(numbers)}
             if len(numbers) <= len(chosen):
                 sent |= numbers
-                self._conclusions.event(SAMPLED, f"{scope.title}: {of_them} are sent as a sample")
+                self._conclusions.event(SAMPLED, f"{scope.title}: {of_them} are sent as a sample", **facts)
                 continue
-            self._conclusions.event(ASKED_ABOUT, f"{scope.title}: the API is asked about {of_them}")
+            self._conclusions.event(ASKED_ABOUT, f"{scope.title}: the API is asked about {of_them}", **facts)
             for items in sorted(chosen, key=lambda items: on_circle(items[0].request_no)):  # any first ones are spread
                 about = tuple(item.request for item in items)
                 questions[items[0].request_no] = replace(items[0], look=1, asks_about=about)
@@ -223,7 +224,7 @@ class Needless:
         self._send_left(chosen)
         if chosen:
             text = "the API does not say who is enrolled, so of each pair of cycles a sample is sent"
-            self._conclusions.event(SAMPLED, f"{text}: {len(chosen)} requests")
+            self._conclusions.event(SAMPLED, f"{text}: {len(chosen)} requests", requests=len(chosen))
 
     def _send_left(self, chosen: set[int]) -> None:
         self._chosen |= chosen

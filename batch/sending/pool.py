@@ -259,7 +259,8 @@ class Pool:
         """Take note from when requests may start, 0 for now, and tell it once."""
         if self._timetable and opens > self._closed_until + SAME_NS:
             shown = self._timetable.shown(opens, now)
-            self._conclusions.event("hold", f"{(opens - now) / 1e9:.1f} s: waiting for {shown}")
+            held_s, why = (opens - now) / 1e9, f"waiting for {shown}"
+            self._conclusions.event("hold", f"{held_s:.1f} s: {why}", held_s=round(held_s, 3), reason=why)
         self._closed_until = opens
 
     def _start(self, item: OpenRequest) -> None:

@@ -7,6 +7,7 @@ them, the scope is closed for the rest of the run; everything else goes on.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.model import GROUP_OF, Group, Outcome, Speaks, Verdict
@@ -15,9 +16,20 @@ from batch.sending.guards import IN_A_ROW
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batch.model import EnrollmentRequest
+    from batch.model import EnrollmentRequest, Facts
 
 Key = tuple[Speaks, tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """News that a scope is closed: `text` is one line for people, `facts` what it tells.
+
+    A whole target group has no `target_id` in them, and only a cycle has a `period`.
+    """
+
+    text: str
+    facts: Facts
 
 
 class Quarantines:
@@ -28,8 +40,8 @@ class Quarantines:
         self._refusals: Counter[Key] = Counter()
         self._closed: dict[Key, Verdict] = {_key(request, v.speaks): v for request, v in closed}
 
-    def observe(self, request: EnrollmentRequest, verdict: Verdict) -> str | None:
-        """Take the verdict that settled a request; return one line for people when it closes a scope."""
+    def observe(self, request: EnrollmentRequest, verdict: Verdict) -> Closed | None:
+        """Take the verdict that settled a request; return the news when it closes a scope."""
         if GROUP_OF[verdict.outcome] is Group.DONE:
             for speaks in (Speaks.GROUP, Speaks.TARGET, Speaks.PERIOD):
                 self._refusals.pop(_key(request, speaks), None)
@@ -47,7 +59,15 @@ class Quarantines:
             error_code=verdict.error_code,
             error_message=verdict.error_message,
         )
-        return f"{_name(request, verdict.speaks)}: refused {IN_A_ROW} times in a row with code {verdict.error_code}"
+        said = f"refused {IN_A_ROW} times in a row with code {verdict.error_code}"
+        facts: Facts = {
+            **request.scope.facts,
+            "target_id": None if verdict.speaks is Speaks.GROUP else request.scope.target_id,
+            "period": request.period if verdict.speaks is Speaks.PERIOD else None,
+            "refusals": IN_A_ROW,
+            "error_code": verdict.error_code,
+        }
+        return Closed(f"{_name(request, verdict.speaks)}: {said}", facts)
 
     def closed_for(self, request: EnrollmentRequest) -> Verdict | None:
         """Return the verdict of a request in a closed scope, which is not sent; None when it may be sent."""

@@ -45,4 +45,6 @@ class Selection:
     @property
     def stop(self) -> Stop | None:
         """Why the run stops when nothing more may be sent; None when nothing was left out for the limit."""
-        return Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent") if self.is_used_up else None
+        if not self.is_used_up:
+            return None
+        return Stop(StopReason.LIMIT, f"--limit: {self._limit} requests were sent", {"limit": self._limit})

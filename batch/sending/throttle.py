@@ -7,7 +7,7 @@ into them, and says so as events. Decides nothing about a single request.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batch.model import Tells
 from batch.sending.guards import is_pushback, is_transport_failure
@@ -36,6 +36,13 @@ class Speed:
     concurrency: AdaptiveConcurrency | None = None
 
 
+class Tell(Protocol):
+    """What takes note of an event."""
+
+    def __call__(self, kind: str, text: str, **facts: str | float | None) -> None:
+        """Keep it; `facts` are what the text tells."""
+
+
 class Throttle:
     """How fast the pool may go, and why."""
 
@@ -46,7 +53,7 @@ class Throttle:
         retry: RetryRules,
         *,
         random: Callable[[], float],
-        event: Callable[[str, str], None],
+        event: Tell,
         stop: Callable[[Stop], None],
     ) -> None:
         self.pacer = speed.pacer
@@ -87,7 +94,7 @@ class Throttle:
             self._push_back(verdict, now - latency_ns, now)
         elif is_transport_failure(verdict):
             if verdict.tells is Tells.MAY_BE_APPLIED and self._concurrency and self._concurrency.timed_out(now):
-                self._event("concurrency", f"{self._concurrency.limit}: {verdict.reason or 'no answer'}")
+                self._tell_concurrency(self._concurrency.limit, verdict.reason or "no answer")
             if self._reachability.probing:
                 self._hold(now + self._backoff_ns(now - latency_ns), now, verdict.reason)
                 return replace(verdict, counts=False)
@@ -121,7 +128,7 @@ class Throttle:
 
     def _go_on(self, latency_ns: int, in_flight: int, now: int) -> None:
         if self._concurrency and self._concurrency.answered(latency_ns, in_flight, now):
-            self._event("concurrency", f"{self._concurrency.limit}: answers take longer")
+            self._tell_concurrency(self._concurrency.limit, "answers take longer")
         if not self._rate:
             return
         self._rate.accepted(now)
@@ -130,11 +137,14 @@ class Throttle:
         if now_per_s and told and now_per_s >= told * 1.1:
             self._tell_rate("grown back")
 
+    def _tell_concurrency(self, limit: int, why: str) -> None:
+        self._event("concurrency", f"{limit}: {why}", limit=limit, reason=why)
+
     def _tell_rate(self, why: str) -> None:
-        if self._rate and self._rate.per_s:
-            self._told_per_s = self._rate.per_s
+        if self._rate and (per_s := self._rate.per_s):
+            self._told_per_s = per_s
             self.pacer.slow_to(self._rate.interval_ns)
-            self._event("rate", f"{self._rate.per_s:.2f}/s: {why}")
+            self._event("rate", f"{per_s:.2f}/s: {why}", per_s=round(per_s, 6), reason=why)
 
     def _hold(self, until: int, now: int, why: str) -> None:
         held_until = self.pacer.held_until
@@ -142,7 +152,8 @@ class Throttle:
             self.pacer.hold_until(until)
             self._held_at = now
         if until > held_until + _WORTH_TELLING_NS:
-            self._event("hold", f"{(until - now) / 1e9:.1f} s: {why}")
+            held_s = (until - now) / 1e9
+            self._event("hold", f"{held_s:.1f} s: {why}", held_s=round(held_s, 3), reason=why)
 
     @property
     def per_s(self) -> float | None:

@@ -86,10 +86,10 @@ def test_a_file_that_cannot_be_written_changes_nothing_and_is_noted(desk: Desk, 
 def test_holds_that_overlap_count_once_and_end_with_the_run() -> None:
     events = [
         Event(0, "started", ""),
-        Event(10 * S, "hold", "4.0 s: HTTP 429"),
-        Event(12 * S, "hold", "5.0 s: HTTP 429"),
-        Event(30 * S, "hold", "1.5 s: HTTP 503"),
-        Event(40 * S, "hold", "3600.0 s: HTTP 429"),
+        Event(10 * S, "hold", "", {"held_s": 4.0}),
+        Event(12 * S, "hold", "", {"held_s": 5.0}),
+        Event(30 * S, "hold", "", {"held_s": 1.5}),
+        Event(40 * S, "hold", "", {"held_s": 3600.0}),
         Event(42 * S, "stopped", "by a signal"),
         Event(900 * S, "resumed", ""),
     ]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from batch.commands import progress
-from batch.model import Outcome
+from batch.model import Event, Outcome
 from tests.commands.conftest import Desk, Factory, customers
 
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
@@ -251,6 +251,16 @@ def test_the_text_fits_however_large_the_run(width: int) -> None:
 )
 def test_outcomes_are_seen_beside_the_shortest_bar_of_a_narrow_terminal(now: progress.Moment, text: str) -> None:
     assert progress.progress_text(now, WIDTH - progress._BAR) == text
+
+
+def test_why_nothing_starts_is_what_the_last_hold_says(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = progress.Progress(verbose=True)
+    shown.event(Event(36_000 * 10**9, "hold", "4.0 s: HTTP 429", {"held_s": 4.0, "reason": "HTTP 429"}))
+    shown.event(Event(36_001 * 10**9, "rate", "4.00/s: lowered after HTTP 429", {"reason": "lowered after HTTP 429"}))
+    assert shown._why_held == "HTTP 429"
+    assert capsys.readouterr().err.splitlines() == [
+        "10:00:00 hold: 4.0 s: HTTP 429", "10:00:01 rate: 4.00/s: lowered after HTTP 429",
+    ]  # fmt: skip
 
 
 def test_events_stand_above_the_bar_and_fit_the_terminal(desk: Desk, sandbox: Factory) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from batch.ledger.sqlite import SqliteLedger
 
-FOUND = "target 5512 of group 29463: enrolling into a cycle enrolls into the later ones"
-TAKEN_BACK = "target 5512 of group 29463: taken back"
+FOUND = "enrolling into a cycle enrolls into the later ones"
+TAKEN_BACK = "taken back"
+TARGET = {"org_id": None, "target_group_id": 29463, "target_id": 5512}
 
 
 @pytest.fixture
@@ -65,32 +67,32 @@ def test_without_a_finding_who_is_enrolled_already_stands_so(ledger: LedgerOfTes
 
 
 def test_with_a_finding_an_earlier_cycle_of_this_run_covers_the_later_one(ledger: LedgerOfTests) -> None:
-    ledger.event("cascade", FOUND)
+    ledger.event("cascade", FOUND, **TARGET)
     assert outcomes(ledger) == ["enrolled", "covered_by_cascade", "already_enrolled", "already_enrolled"]
 
 
 def test_a_finding_that_was_taken_back_covers_nothing_until_it_is_found_again(ledger: LedgerOfTests) -> None:
-    ledger.event("cascade", FOUND)
-    ledger.event("no_cascade", TAKEN_BACK)
+    ledger.event("cascade", FOUND, **TARGET)
+    ledger.event("no_cascade", TAKEN_BACK, **TARGET)
     assert "covered_by_cascade" not in outcomes(ledger)
-    ledger.event("cascade", FOUND)
+    ledger.event("cascade", FOUND, **TARGET)
     assert "covered_by_cascade" in outcomes(ledger)
 
 
-@pytest.mark.parametrize("other", ["target 551 of group 29463", "target 5512 of group 29463 of org 5", "target 5512"])
-def test_a_finding_about_another_target_covers_nothing(ledger: LedgerOfTests, other: str) -> None:
-    ledger.event("cascade", f"{other}: enrolling into a cycle enrolls into the later ones")
+@pytest.mark.parametrize("other", [{"target_id": 551}, {"org_id": 5}, {"target_group_id": 1}, {"target_id": None}])
+def test_a_finding_about_another_target_covers_nothing(ledger: LedgerOfTests, other: dict[str, int | None]) -> None:
+    ledger.event("cascade", FOUND, **TARGET | other)
     assert "covered_by_cascade" not in outcomes(ledger)
 
 
 def test_what_this_run_unenrolled_is_not_covered(ledger: LedgerOfTests) -> None:
-    ledger.event("cascade", FOUND)
+    ledger.event("cascade", FOUND, **TARGET)
     ledger.outcome(ledger.request(1, 1, 2, 0), "unenrolled")
     assert "covered_by_cascade" not in outcomes(ledger)
 
 
 def test_a_balance_that_was_not_set_stays_so(ledger: LedgerOfTests) -> None:
-    ledger.event("cascade", FOUND)
+    ledger.event("cascade", FOUND, **TARGET)
     ledger.outcome(2, "value_not_applied", fence=2)
     assert outcomes(ledger)[1] == "value_not_applied"
 
@@ -104,7 +106,7 @@ def test_an_event_names_its_target_as_the_report_looks_for_it(tmp_path: Path, or
     assert chunk is not None
     verdicts = [Verdict(Outcome.ENROLLED, settled=True), Verdict(Outcome.ALREADY_ENROLLED, settled=True)]
     results = [Result(no, chunk.fence, 1, verdict, True, 1, no) for no, verdict in enumerate(verdicts, start=1)]
-    sender.write(Entries(results=results, events=[Event(3, "cascade", f"{scope.title}: found")]), 3)
+    sender.write(Entries(results=results, events=[Event(3, "cascade", FOUND, scope.facts)]), 3)
     with LedgerReader(made.path) as reader:
         assert [row.outcome for row in reader.report_rows()] == [Outcome.ENROLLED, Outcome.COVERED_BY_CASCADE]
 
@@ -164,7 +166,7 @@ def test_an_earlier_cycle_is_never_covered_by_a_later_one(tmp_path: Path) -> Non
     assert chunk is not None
     accepted, already = Verdict(Outcome.ENROLLED, settled=True), Verdict(Outcome.ALREADY_ENROLLED, settled=True)
     results = [Result(no, chunk.fence, 1, accepted if no % 2 else already, True, 1, no) for no in range(1, 13)]
-    sender.write(Entries(results=results, events=[Event(30, "cascade", FOUND)]), 30)
+    sender.write(Entries(results=results, events=[Event(30, "cascade", FOUND, SCOPE.facts)]), 30)
     with LedgerReader(made.path) as reader:
         assert [row.outcome for row in reader.report_rows()][1::2] == [Outcome.COVERED_BY_CASCADE] * 5 + [
             Outcome.ALREADY_ENROLLED
@@ -231,14 +233,14 @@ def test_what_events_tell_of_each_target_is_remembered(tmp_path: Path) -> None:
     made = planned_ledger(tmp_path, [[enroll(1, "C1"), enroll(1, "C2")]])
     sending = SendingLedger(made, "test")
 
-    def told(kind: str, text: str) -> None:
-        sending.write(Entries(events=[Event(1, kind, text)]), 1)
+    def told(kind: str, scope: Scope = SCOPE) -> None:
+        sending.write(Entries(events=[Event(1, kind, "", scope.facts)]), 1)
 
     assert (taken_back(made), asked(made)) == ([], [])
-    told("cascade", FOUND)
-    told("asked", f"{SCOPE.title}: the API is asked about 48 of 100 customers with cycles left out")
-    told("asked", "target 1 of group 29463: the API is asked about 48 of 100 customers with cycles left out")
+    told("cascade")
+    told("asked")
+    told("asked", replace(SCOPE, target_id=1))
     assert (taken_back(made), asked(made)) == ([], [(SCOPE, 1)])
-    told("no_cascade", TAKEN_BACK)
-    told("asked", f"{SCOPE.title}: the API is asked about 48 of 90 customers with cycles left out")
+    told("no_cascade")
+    told("asked")
     assert (taken_back(made), asked(made)) == ([SCOPE], [(SCOPE, 2)])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 URL = "https://eu.api.capillarytech.com"
 DAY = 86_400 * SECOND
 CUSTOMER = 345651201
-FOUND = "target 5512 of group 29463: enrolling into a cycle enrolls into the later ones"
+TARGET = {"org_id": None, "target_group_id": 29463, "target_id": 5512}
 
 
 def run_of(
@@ -79,7 +79,7 @@ def test_a_run_that_covered_the_cycle_by_an_earlier_one_is_named(
     ledger.outcome(1, "enrolled", settled_at=START - DAY)
     ledger.outcome(2, "already_enrolled", settled_at=START - DAY + 1)
     for kind in ("cascade", finding) if finding else ():
-        ledger.event(kind, FOUND)
+        ledger.event(kind, "", **TARGET)
     ledger.close()
     found = EarlierRequest("may", is_in_doubt=False) if is_known else None
     assert looked_up(tmp_path, [tmp_path / "may.sqlite"]) == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batch.ledger.events import read_events
 from batch.ledger.look_ups import LookedUp, LookUpCounts, LookUpLedger
 from batch.ledger.planning import first_requests, plan_totals
 from batch.ledger.reading import LedgerReader
@@ -38,12 +39,12 @@ def test_what_was_answered_is_not_open_any_more_and_calls_are_counted(tmp_path: 
     with planned(tmp_path, rows) as ledger:
         look_ups = LookUpLedger(ledger)
         look_ups.collect()
-        look_ups.write([LookedUp(1, 7, FOUND), LookedUp(2, None, None)], [Event(1, "hold", "1 s")], 9)
+        look_ups.write([LookedUp(1, 7, FOUND), LookedUp(2, None, None)], [Event(1, "hold", "1 s", {"held_s": 1.0})], 9)
         look_ups.write([LookedUp(2, None, NOBODY)], [], 10)
         assert look_ups.counts() == LookUpCounts(identifiers=3, found=1, open=1)
         assert [look_ups.customer_of(f"mobile:{number}") for number in (1, 2, 3, 4)] == [7, None, None, None]
         assert ledger.read("SELECT calls FROM lookup ORDER BY lookup_no") == [(1,), (2,), (0,)]
-        assert ledger.read("SELECT kind, text FROM event") == [("hold", "1 s")]
+        assert read_events(ledger.read) == (Event(1, "hold", "1 s", {"held_s": 1.0}),)
 
 
 def test_what_an_earlier_run_has_found_is_not_asked_again(tmp_path: Path) -> None:

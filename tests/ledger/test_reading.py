@@ -177,7 +177,7 @@ def test_facts_of_run_inputs_notes_and_events_are_returned_as_they_stand(tmp_pat
     with LedgerReader(ledger.path) as reader:
         run, (may, june) = reader.run(), reader.inputs()
         assert reader.notes() == (Note("a balance does not apply to a streak", 2, 1, 6),)
-        assert reader.events() == (Event(START, "started", "20/s"),)
+        assert reader.events() == (Event(START, "started", "20/s", {"requests_open": 17}),)
         assert list(reader.source_rows(2))[-1] == (14, (7, "y", ""))
     assert (run.state, run.user, run.sending_ns) == (State.FINISHED, "mia", 40_000_000_000)
     assert (may.roles, may.remarks, may.sheet) == (ROLES, ("read as UTF-8",), None)

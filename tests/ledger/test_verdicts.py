@@ -139,7 +139,9 @@ def test_a_verification_goes_on_with_what_it_has_not_asked_about(ledger: LedgerO
     told, unproven, left = (request(ledger, customer) for customer in (1, 2, 3))
     with verdicts(ledger) as reader:
         found = reader.begin_doubts(NOW)
-        reader.write(found, [(told, CONFIRMED), (unproven, UNPROVEN)], [Event(NOW, "hold", "1 s")], NOW + 1)
+        reader.write(
+            found, [(told, CONFIRMED), (unproven, UNPROVEN)], [Event(NOW, "hold", "1 s", {"held_s": 1.0})], NOW + 1
+        )
         assert reader.untold_count(found) == 1
     with verdicts(ledger) as reader:
         going_on = reader.begin_doubts(NOW + 10)
@@ -156,7 +158,12 @@ def test_a_verification_goes_on_with_what_it_has_not_asked_about(ledger: LedgerO
         assert (anew.begun_at, looked_at(reader)) == (NOW + 20, [[unproven]])
         assert reader.counts(anew) == {}
     with LedgerReader(ledger.path) as reading:
-        assert [event.kind for event in reading.events()] == ["verifying", "hold", "verified", "verifying"]
+        assert [(event.kind, dict(event.facts)) for event in reading.events()] == [
+            ("verifying", {"sample": "", "requests": 3, "looks": 3}),
+            ("hold", {"held_s": 1.0}),
+            ("verified", {"sample": ""}),
+            ("verifying", {"sample": "", "requests": 1, "looks": 1}),
+        ]
 
 
 def test_a_verification_that_was_killed_at_its_very_end_is_ended(ledger: LedgerOfTests) -> None:

@@ -151,8 +151,8 @@ class LedgerOfTests:
     def note(self, text: str, row_no: int, row_count: int = 1) -> None:
         self._insert("note", text=text, row_count=row_count, first_row_no=row_no)
 
-    def event(self, kind: str, text: str, at: int = START) -> None:
-        self._insert("event", at=at, kind=kind, text=text)
+    def event(self, kind: str, text: str, at: int = START, **facts: str | float | None) -> None:
+        self._insert("event", at=at, kind=kind, text=text, facts=json.dumps(facts))
 
     def close(self) -> None:
         self.connection.close()
@@ -200,7 +200,7 @@ def full_ledger(path: Path, **run: object) -> LedgerOfTests:
     ledger.attempt(1, 1, "withdrawn", "not_sent", fence=7)
     _add_rejected(ledger)
     ledger.note("a balance does not apply to a streak", row_no=3, row_count=2)
-    ledger.event("started", "20/s")
+    ledger.event("started", "20/s", requests_open=17)
     return ledger
 
 

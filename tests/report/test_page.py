@@ -189,7 +189,7 @@ def test_a_page_is_small_however_large_the_run(reported: Reported) -> None:
             request_no = ledger.request(ledger.row("x" * 2000, "x", ""), number, 1, 2)
             at = START + number * SECOND
             ledger.outcome(request_no, "unrecognised", reason=f"r{number}", message="m" * 2000, settled_at=at)
-            ledger.event("hold", "1.0 s: HTTP 429", at=at)
+            ledger.event("hold", "1.0 s: HTTP 429", at=at, held_s=1.0, reason="HTTP 429")
             ledger.event("stopped", "a signal", at=at)  # without it each resume is looked up by what came before it
             ledger.event("resumed", "again", at=at)
         ledger.execute("COMMIT")

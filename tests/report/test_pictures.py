@@ -98,7 +98,8 @@ def test_nothing_sent_is_no_chart() -> None:
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 10**6)), min_size=1), st.floats(0.01, 10**6))
 def test_no_shape_leaves_its_chart(attempts: list[tuple[int, int]], set_per_s: float) -> None:
     """Fails when the scale looks at the bars and not at the limit, or rounds down."""
-    events = [event(0, "started"), Event(START + 10, "rate", f"{set_per_s / 3:.2f}/s: x"), event(300, "finished")]
+    lowered = Event(START + 10, "rate", "", {"per_s": set_per_s / 3})
+    events = [event(0, "started"), lowered, event(300, "finished")]
     activity = tuple(sent(when, Outcome.ENROLLED, count) for when, count in attempts)
     chart = draw_throughput(timeline_of(*events, activity=activity, set_per_s=set_per_s))
     assert chart

@@ -22,8 +22,16 @@ def at(seconds: float) -> int:
     return START + round(seconds * SECOND_NS)
 
 
-def event(seconds: float, kind: str, text: str = "") -> Event:
-    return Event(at(seconds), kind, text)
+def event(seconds: float, kind: str, text: str = "", **facts: str | float | None) -> Event:
+    return Event(at(seconds), kind, text, facts)
+
+
+def hold(seconds: float, held_s: float) -> Event:
+    return event(seconds, "hold", "as long as its facts say", held_s=held_s, reason="HTTP 429")
+
+
+def rate(seconds: float, per_s: float) -> Event:
+    return event(seconds, "rate", "as fast as its facts say", per_s=per_s, reason="lowered after HTTP 429")
 
 
 def timeline_of(
@@ -88,7 +96,7 @@ def test_pauses_are_left_out_and_told() -> None:
 
 
 def test_a_hold_counts_once_where_holds_overlap_and_only_inside_stretches() -> None:
-    holds = [event(1, "hold", "4.0 s: HTTP 429"), event(2, "hold", "1.0 s: HTTP 429"), event(8, "hold", "9.0 s: x")]
+    holds = [hold(1, 4), hold(2, 1), hold(8, 9)]
     drawn = timeline_of(event(0, "started"), *holds, event(10, "finished"))
     assert drawn.hold_count == 3
     assert drawn.held_ns == pytest.approx((4 + 2) * SECOND_NS, abs=drawn.width_ns)
@@ -97,7 +105,7 @@ def test_a_hold_counts_once_where_holds_overlap_and_only_inside_stretches() -> N
 
 def test_the_allowed_rate_is_averaged_where_it_changes_and_set_anew_by_a_resume() -> None:
     events = [
-        event(0, "started"), event(50, "rate", "4.00/s: lowered after HTTP 429"), event(100, "stopped"),
+        event(0, "started"), rate(50, 4), event(100, "stopped"),
         event(200, "resumed"), event(300, "finished"),
     ]  # fmt: skip
     drawn = timeline_of(*events)
@@ -110,7 +118,7 @@ def test_the_allowed_rate_is_averaged_where_it_changes_and_set_anew_by_a_resume(
 
 
 def test_a_change_inside_a_stretch_is_averaged() -> None:
-    drawn = timeline_of(event(0, "started"), event(1, "rate", "5/s: x"), event(150, "finished"))
+    drawn = timeline_of(event(0, "started"), rate(1, 5), event(150, "finished"))
     assert drawn.width_s == 2
     assert drawn.stretches[0].allowed_per_s == pytest.approx(7.5)
 
@@ -129,9 +137,7 @@ def test_a_stretch_has_enough_attempts_to_show_a_rate(attempts: int, width_s: fl
 
 def test_a_rate_that_grows_back_is_on_its_way_between_what_was_told() -> None:
     events = [
-        event(0, "started"), event(40, "rate", "4.00/s: lowered after HTTP 429"),
-        event(80, "rate", "8.00/s: grown back"),
-        event(120, "rate", "2.00/s: lowered after HTTP 429"), event(200, "finished"),
+        event(0, "started"), rate(40, 4), rate(80, 8), rate(120, 2), event(200, "finished"),
     ]  # fmt: skip
     by_begin = {stretch.begin: stretch.allowed_per_s for stretch in timeline_of(*events).stretches}
     assert by_begin[at(38)] == 10
@@ -150,8 +156,7 @@ def test_other_events_are_marked_where_they_happened() -> None:
 
 def test_how_it_went_is_told_in_sentences() -> None:
     events = [
-        event(0, "started"), event(2, "hold", "3.0 s: HTTP 429"), event(2, "rate", "1.00/s: lowered after HTTP 429"),
-        event(9, "finished"),
+        event(0, "started"), hold(2, 3), rate(2, 1), event(9, "finished"),
     ]  # fmt: skip
     drawn = timeline_of(*events, activity=(sent(1, None, 1, pushed_back=1),), set_per_s=100 / 60)
     assert over_time_text(accounts_of(ALL_DONE), drawn) == (
@@ -173,8 +178,8 @@ def test_whatever_happened_no_attempt_is_lost_and_the_stretches_are_few(
     happened: list[tuple[int, str]], attempts: list[tuple[int, int]]
 ) -> None:
     """Fails when, for instance, activity in a pause is left out, or each session may have a hundred stretches."""
-    texts = {"rate": "2.5/s: x", "hold": "7.0 s: x"}
-    events = [event(0, "started"), *(event(when, kind, texts.get(kind, "")) for when, kind in sorted(happened))]
+    facts = {"rate": {"per_s": 2.5}, "hold": {"held_s": 7.0}}
+    events = [event(0, "started"), *(event(when, kind, **facts.get(kind, {})) for when, kind in sorted(happened))]
     activity = tuple(sent(when, Outcome.ENROLLED, count) for when, count in attempts)
     drawn = timeline_of(*events, activity=activity, last=400_000)
     assert sum(stretch.attempts for stretch in drawn.stretches) == sum(count for _, count in attempts)

@@ -11,6 +11,7 @@ from batch.model import (
     Chunk,
     EnrollmentRequest,
     Entries,
+    Event,
     Kind,
     Looked,
     NoAnswer,
@@ -141,6 +142,7 @@ class FakeRecorder:
         self.results: list[Result] = []
         self.finished: list[int] = []
         self.events: list[str] = []
+        self.told: list[Event] = []
 
     async def claim(self) -> tuple[Chunk, list[OpenRequest]] | None:
         self.claims += 1
@@ -162,6 +164,7 @@ class FakeRecorder:
         self.results += entries.results
         self.finished += [chunk.chunk_no for chunk in entries.finished_chunks]
         self.events += [event.kind for event in entries.events]
+        self.told += entries.events
 
     def outcomes(self) -> dict[int, Outcome]:
         return {r.request_no: r.verdict.outcome for r in self.results if r.settled}

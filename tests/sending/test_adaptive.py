@@ -236,3 +236,19 @@ def test_what_is_left_is_only_ever_a_reason_to_go_slower() -> None:
     lowered = rate.per_s
     assert not rate.told(at_limit=False, now=10 * SECOND)
     assert rate.per_s == lowered
+
+
+def test_what_slows_everybody_tells_its_numbers() -> None:
+    """Fails when the text and the facts of an event are made of different numbers."""
+    sender = FakeSender(lambda customer, _, attempt: too_many(2.5) if (customer, attempt) == (30, 1) else ENROLLED)
+    recorder = FakeRecorder([open_requests(60)])
+    run_virtually(make_pool(sender, recorder, rate=(20, SECOND), adaptive=True).run())
+    (hold,) = (event for event in recorder.told if event.kind == "hold")
+    assert (hold.text, hold.facts) == ("2.5 s: HTTP 429", {"held_s": 2.5, "reason": "HTTP 429"})
+    lowered, *_ = (event for event in recorder.told if event.kind == "rate")
+    per_s = lowered.number("per_s")
+    assert per_s is not None
+    assert 0 < per_s < 20
+    assert lowered.text == f"{per_s:.2f}/s: lowered after HTTP 429"
+    assert lowered.facts["reason"] == "lowered after HTTP 429"
+    assert lowered.number("reason") is None

@@ -58,6 +58,7 @@ def test_a_share_is_judged_only_over_the_last_minimum_requests() -> None:
     stop = thresholds.observe(Outcome.UNREACHABLE)
     assert stop is not None
     assert stop.text == "3 of the last 10 requests ended as failed; guard.stop_when allows 20%"
+    assert stop.facts == {"ended_as": "failed", "requests": 3, "of_requests": 10, "allowed_share": 0.2}
 
 
 def test_already_enrolled_never_counts_as_failed() -> None:
@@ -71,7 +72,7 @@ def test_an_api_that_never_answered_is_given_the_attempts_and_no_more() -> None:
     assert [reachability.observe(REFUSED_PORT, now) for now in range(2)] == [None, None]
     stop = reachability.observe(REFUSED_PORT, 2)
     assert stop is not None
-    assert stop.reason is StopReason.SILENT
+    assert (stop.reason, stop.facts) == (StopReason.SILENT, {"attempts": 3})
 
 
 def test_an_api_that_answered_before_is_waited_for_as_long_as_an_outage_may_last() -> None:
@@ -85,6 +86,7 @@ def test_an_api_that_answered_before_is_waited_for_as_long_as_an_outage_may_last
     stop = reachability.observe(LOST, 61 * SECOND)
     assert stop is not None
     assert stop.text == "the API has accepted nothing for 1 minutes: no answer"
+    assert stop.facts == {"failing_s": 60.0, "http_status": None}
 
 
 def test_an_answer_ends_the_outage() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batch.model import EnrollmentRequest, Outcome, Speaks, Verdict
-from batch.sending.quarantine import Quarantines
+from batch.sending.quarantine import Closed, Quarantines
 from tests.sending.fakes import ENROLLED, INVALID, SCOPE, FakeRecorder, FakeSender, make_pool, open_requests
 from tests.sending.virtual_loop import run_virtually
 
@@ -19,7 +19,13 @@ def request(period: str = "c1", target_id: int = 1, group_id: int = 1, customer:
 def test_three_refusals_in_a_row_close_the_cycle_and_nothing_else() -> None:
     quarantines = Quarantines()
     said = [quarantines.observe(request("c1", customer=n), NO_PERIOD) for n in range(3)]
-    assert said == [None, None, "cycle c1 of group 1: refused 3 times in a row with code 310019"]
+    assert said[:2] == [None, None]
+    assert said[2] == Closed(
+        "cycle c1 of group 1: refused 3 times in a row with code 310019",
+        {
+            "org_id": None, "target_group_id": 1, "target_id": 1, "period": "c1", "refusals": 3, "error_code": 310019,
+        },
+    )  # fmt: skip
     closed = quarantines.closed_for(request("c1", customer=9))
     assert closed is not None
     assert (closed.outcome, closed.reason, closed.error_code) == (Outcome.NOT_SENT, "quarantined_period", 310019)
@@ -41,8 +47,12 @@ def test_an_invalid_customer_between_them_proves_nothing() -> None:
 def test_a_target_and_a_group_close_all_that_is_below_them() -> None:
     quarantines = Quarantines()
     for customer in range(3):
-        quarantines.observe(request(target_id=1, customer=customer), NO_TARGET)
-        quarantines.observe(request(target_id=customer, group_id=7), NO_GROUP)
+        target = quarantines.observe(request(target_id=1, customer=customer), NO_TARGET)
+        group = quarantines.observe(request(target_id=customer, group_id=7), NO_GROUP)
+    assert target is not None
+    assert group is not None
+    named = [[news.facts[name] for name in ("target_group_id", "target_id", "period")] for news in (target, group)]
+    assert named == [[1, 1, None], [7, None, None]]
     assert quarantines.closed_for(request("c9", target_id=1)) is not None
     assert quarantines.closed_for(request(target_id=2)) is None
     assert quarantines.closed_for(request(target_id=5, group_id=7)) is not None
