@@ -82,6 +82,11 @@ async def _stop_when_gone(pool: Pool, api: Api) -> None:
     pool.stop(Stop(StopReason.SILENT, why))
 
 
+def signalled_by(number: signal.Signals) -> str:
+    """Return how the text begins that says which signal has stopped a run."""
+    return f"stopped by {number.name}"
+
+
 @contextmanager
 def _draining_on_signals(pool: Pool) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM drain the pool, and a second one end it at once.
@@ -93,7 +98,7 @@ def _draining_on_signals(pool: Pool) -> Iterator[None]:
     def drain(number: signal.Signals) -> None:
         if pool.stopping:
             pool.abort()
-        pool.stop(Stop(StopReason.SIGNAL, f"stopped by {number.name}"))
+        pool.stop(Stop(StopReason.SIGNAL, signalled_by(number)))
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]

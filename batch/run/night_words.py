@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from batch.errors import EXIT_CODES
 from batch.model import Occasion
 from batch.nightly.choice import Ending
-from batch.nightly.inbox import REASON
+from batch.nightly.inbox import CLAIMED, REASON
 from batch.nightly.messages import occasion_of
 from batch.report.words import counted
 from batch.run.opening import spelled
@@ -121,7 +121,8 @@ def _step(ended: Ended, spent: Spent) -> str:
         return f"{first}the next night goes on by itself; at once, {resume} does"
     if ended.place.startswith(f"{spent.inbox}/{Ending.FAILED}/"):
         return f"read why in {ended.place}{REASON}, mend that, and put the file into the inbox again"
-    if ended.place == f"{spent.inbox}/{ended.name}" or ended.name == spent.inbox:
+    is_claimed = ended.place.startswith(f"{spent.inbox}/{CLAIMED}/")  # and could not be put away
+    if is_claimed or ended.place == f"{spent.inbox}/{ended.name}" or ended.name == spent.inbox:
         doctor = f"`enroll-batch doctor -c {shlex.quote(str(spelled(spent.config)))}`"
         return f"{doctor} looks what is wrong; the next night tries again"
     return _step_of_code(ended, resume)

@@ -12,23 +12,35 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import EXIT_CODES, ConfigError, Interrupted, LookUpsStopped
+from batch.errors import EXIT_CODES, ConfigError, InputRefused, Interrupted, LedgerFailed, LookUpsStopped
 from batch.model import State
 from batch.nightly.choice import Ending, choose, ending_of
-from batch.nightly.inbox import REPORT
+from batch.nightly.inbox import REPORT, Changed
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
 from batch.run.earlier import BeingSent, EarlierRun, SentBefore
 from batch.run.inputs import HandedOver
 from batch.run.lock import is_locked
 from batch.run.night_locks import NightLocks
+from batch.run.night_words import verdict_of
 from batch.run.opening import Overrides, new_run
 from batch.run.planning import plan
-from batch.run.put_aside import forget, remember, run_of, taken, waiting_no_longer
+from batch.run.put_aside import (
+    arrived,
+    forget,
+    has_taken,
+    not_arrived,
+    noted_runs,
+    remember,
+    run_of,
+    taken,
+    waiting_no_longer,
+)
 from batch.run.unattended import (
     UNATTENDED,
     After,
     Ended,
+    ended_before,
     failed,
     go_on,
     is_of_the_file,
@@ -36,12 +48,12 @@ from batch.run.unattended import (
     resume_command,
     send_unattended,
 )
-from batch.run.unfinished import NIGHTLY, Next, look_at, state_of_sender, unfinished_runs
+from batch.run.unfinished import NIGHTLY, Next, look_at, lost_config, state_of_sender, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from batch.config import Settings
     from batch.nightly.choice import Upload
@@ -107,15 +119,21 @@ class Night:
             for found in unfinished_runs(self._reports, self._config):
                 if not self._is_over:
                     self._note(go_on(found, self._config, self._settings, self._say, self._wait))
+            for lost in self._of_lost_configs():
+                self._wait(lost, 7)
             self._move_on()
             if not self._is_over:
                 with self._locks.held(self._inbox.shown):
                     self._take_all()
         except StorageFailed as failure:
-            self._note(Ended(self._inbox.shown, 1, f"the inbox: {failure.text}", told="The inbox cannot be used."))
+            self._note(self._unusable(failure))
         except (KeyboardInterrupt, Interrupted):
             self._after = After.SIGNALLED
             raise
+
+    def _unusable(self, failure: StorageFailed) -> Ended:
+        text, told = f"the inbox: {failure.text}", "The inbox cannot be used."
+        return Ended(self._inbox.shown, 1, text, told=told, after=After.LEAVE_THE_REST)
 
     @property
     def _is_over(self) -> bool:
@@ -135,6 +153,15 @@ class Night:
         self.waiting.append(line)
         self._waiting_codes.add(exit_code)
         (self._warn if exit_code else self._say)(line)
+
+    def _of_lost_configs(self) -> Iterator[str]:
+        """Say which runs of files of this inbox no night goes on with, because their config has another name now."""
+        for folder in noted_runs(self._reports, self._inbox.shown):
+            if (config := lost_config(folder)) and not is_locked(folder):
+                yield (
+                    f"{folder.name}: is not finished, and its config {config} is gone; `{resume_command(folder)}` "
+                    "goes on with it"
+                )
 
     def _move_on(self) -> None:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
@@ -158,11 +185,13 @@ class Night:
         for name in recovered:
             self._say(f"{name}: was claimed by a process that is gone; it is taken again")
         for held in self._inbox.held():
-            is_long = self._wall_ns() - held.holder.since_ns > LONG_NS
-            self._wait(f"{held.name}: is held by {held.holder.told}", 8 if is_long else 0)
+            self._wait(f"{held.name}: is held by {held.holder.told}", 8 if held.age_ns > LONG_NS else 0)
         for upload in self._ready():
             if self._after is After.GO_ON:
-                self._note(self._claimed(upload, recovered.get(upload.name)))
+                try:
+                    self._note(self._claimed(upload, recovered.get(upload.name)))
+                except StorageFailed as failure:
+                    self._note(self._unusable(failure))
             else:
                 self._wait(f"{upload.name}: {_NEXT_NIGHT}")
 
@@ -181,7 +210,12 @@ class Night:
         return choice.ready
 
     def _claimed(self, upload: Upload, dead_claim: str | None) -> Ended | None:
-        """Take one file, which may have been that of a dead claim; None where somebody else has it.
+        """Take one file, which may have been that of a dead claim; None where it cannot be had.
+
+        The run of a dead claim is that of the file only while the very version lies there that was claimed: somebody
+        may have put another one in its place since, or have gone on writing. That is an upload of its own, and its
+        digest says whether it was sent. What lay there before it goes on from the copy that its run has, as any run
+        does; where nothing of that was sent, its run is removed by now, and whoever replaced the file has replaced it.
 
         Raises StorageFailed where the inbox itself fails.
         """
@@ -191,11 +225,22 @@ class Night:
             self._inbox.look()
             return Ended(upload.name, 1, f"it cannot be taken: {failure.text}", told="It cannot be taken.")
         if claim is None:
+            self._missed(upload.name)
             return None
         begun = None if dead_claim is None else run_of(self._reports, self._inbox.shown, dead_claim)
-        if begun is not None and (state := self._state_of(begun)):
-            return self._seen(claim, EarlierRun(begun, state))
+        if begun is not None and dead_claim is not None:
+            not_arrived(begun, self._inbox.shown, dead_claim)
+            is_same = has_taken(begun, self._inbox.shown, dead_claim, upload)
+            if is_same and (state := self._state_of(begun)):
+                return self._own(claim, begun, state)
         return self._take(claim)
+
+    def _missed(self, name: str) -> None:
+        """Say why a file was not taken that was there a while ago."""
+        if any(upload.name == name for upload in self._inbox.look()):
+            self._wait(f"{name}: has changed since it was looked at; {_NEXT_NIGHT}")
+        else:
+            self._say(f"{name}: another night has taken it, or it was taken away; it is not begun here")
 
     def _state_of(self, folder: Path) -> State | None:
         """Return how the run of a dead claim stands; None where nothing of it was sent, nor will be."""
@@ -218,26 +263,49 @@ class Night:
                     self._inbox.give_back(claim)
             raise
         except Exception as error:  # one file never stops the night
+            if isinstance(error.__cause__, Changed):
+                self._inbox.give_back(claim)
+                self._wait(f"{name}: {error.__cause__.text}; {_NEXT_NIGHT}")
+                return None
             ended = failed(name, error)
             if not is_of_the_file(error):
                 return self._left(claim, ended, is_for_all=not isinstance(error.__cause__, StorageFailed))
-        return self._finish(claim, ended)
+        return self._put_away(claim, ended)
 
-    def _seen(self, claim: Claim, seen: EarlierRun) -> Ended | None:
+    def _own(self, claim: Claim, folder: Path, state: State) -> Ended | None:
+        """Put a file away whose night has died, or could not put it away, after its own run had begun to send."""
+        name = claim.upload.name
+        if state is not State.FINISHED:
+            return self._seen(claim, EarlierRun(folder, state), "Its own run, {run}, is not finished.")
+        try:
+            return self._put_away(claim, ended_before(name, folder))
+        except LedgerFailed:  # it was read a moment ago
+            return self._seen(claim, EarlierRun(folder, state))
+
+    def _seen(
+        self,
+        claim: Claim,
+        seen: EarlierRun,
+        unfinished: str = "Not sent: its content is held by the run {run}, which is not finished.",
+    ) -> Ended | None:
         """Put a file away whose content another run has sent, or leave it while that run is at work."""
         name, folder = claim.upload.name, seen.folder
         if seen.state is State.FINISHED:
             told = f"Not sent: its content was sent before, by {folder.name}."
-            return self._finish(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
+            return self._put_away(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
         if is_locked(folder):
             self._inbox.give_back(claim)
             self._wait(f"{name}: another process is at work on its run; {_NEXT_NIGHT}")
             return None
-        told = f"Not sent: its content is held by the run {folder.name}, which is not finished."
-        return self._finish(claim, Ended(name, 7, f"{told} `{resume_command(folder)}` goes on", folder, told))
+        told = unfinished.format(run=folder.name)
+        return self._put_away(claim, Ended(name, 7, f"{told} `{resume_command(folder)}` goes on", folder, told))
 
     def _left(self, claim: Claim, ended: Ended, *, is_for_all: bool) -> Ended:
-        self._inbox.give_back(claim)
+        try:
+            self._inbox.give_back(claim)
+        except StorageFailed as failure:
+            is_for_all = True
+            ended = replace(ended, text=f"{ended.text}; nor can it be given back: {failure.text}")
         after = After.LEAVE_THE_REST if is_for_all else After.GO_ON
         place, told = f"{self._inbox.shown}/{ended.name}", "Not begun, for no fault of the file."
         return replace(ended, text=f"{ended.text}; it stays in the inbox", told=told, place=place, after=after)
@@ -254,7 +322,7 @@ class Night:
             self._config, self._settings, Overrides(), name=PurePath(name).stem, command=NIGHTLY, inputs=[upload]
         ) as run:
             self._folder = run.folder
-            taken(run.folder, inbox.shown, str(claim.holder))
+            taken(run.folder, inbox.shown, str(claim.holder), claim.upload)
             try:
                 plan(run, [upload], again=False, asking=UNATTENDED)
             except LookUpsStopped as stopped:
@@ -268,29 +336,59 @@ class Night:
                     raise
                 return failed(name, error, run.folder)
 
+    def _put_away(self, claim: Claim, ended: Ended) -> Ended | None:
+        """Move the file to where it ends; what came of it is told, also where a signal comes meanwhile."""
+        try:
+            return self._finish(claim, ended)
+        except Changed as changed:
+            return self._given_back(claim, ended, changed.text)
+        except StorageFailed as failure:
+            ended = self._not_put_away(claim, ended, failure.text)
+            return replace(ended, exit_code=worst({1, ended.exit_code}))
+        except (KeyboardInterrupt, Interrupted):
+            self._note(self._not_put_away(claim, ended, "a signal came"))
+            raise
+
+    def _given_back(self, claim: Claim, ended: Ended, why: str) -> Ended | None:
+        """Leave a file to the next night that has grown since it was copied. What of it was sent stays sent.
+
+        So the next night's run meets requests that were made before, as a longer file from a person's hand would.
+        """
+        if ended.folder is not None:
+            not_arrived(ended.folder, self._inbox.shown, str(claim.holder))
+        try:
+            self._inbox.give_back(claim)
+        except StorageFailed as failure:
+            return self._not_put_away(claim, ended, failure.text)
+        self._wait(f"{ended.name}: {why}, so there may be more in it than was read; it {_NEXT_NIGHT}", 7)
+        return None if ended.exit_code == InputRefused.exit_code else ended  # who knows what the whole of it is like
+
+    def _not_put_away(self, claim: Claim, ended: Ended, why: str) -> Ended:
+        text = f"{ended.text}; the file could not be moved to {ending_of(ended.exit_code)}: {why}"
+        told = f"{verdict_of(ended)} The file could not be put away; the next night does it."
+        return replace(ended, text=text, told=told, place=f"{self._inbox.shown}/{claim.key}")
+
     def _finish(self, claim: Claim, ended: Ended) -> Ended:
-        """Move the file to where it ends. What can go on is remembered, so that the file follows it."""
+        """Move the file to where it ends. What can go on is remembered, so that the file follows it.
+
+        Raises: StorageFailed where it cannot be moved.
+        """
         ending = ending_of(ended.exit_code)
         goes_on = ending is Ending.UNFINISHED or (ending is Ending.FAILED and self._can_go_on(ended.folder))
         if goes_on and ending is Ending.FAILED:
             text = f"{ended.text}; its run is not lost: the next night goes on with it, and the file follows"
             ended = replace(ended, text=text)
         if goes_on and ended.folder is not None:  # before it is moved, for we may die in between
-            remember(ended.folder, self._inbox.shown, f"{ending}/{ended.name}")
-        try:
-            place, note = self._put_away(claim, ended, ending)
-        except StorageFailed as failure:
-            text = f"{ended.text}; the file could not be moved to {ending}: {failure.text}"
-            return replace(ended, exit_code=worst({1, ended.exit_code}), text=text)
-        if goes_on and ended.folder is not None and place != f"{ending}/{ended.name}":
-            forget(ended.folder, self._inbox.shown, f"{ending}/{ended.name}")
-            remember(ended.folder, self._inbox.shown, place)
+            remember(ended.folder, self._inbox.shown, f"{ending}/{ended.name}", str(claim.holder))
+        place, note = self._moved(claim, ended, ending)
+        if goes_on and ended.folder is not None:
+            arrived(ended.folder, self._inbox.shown, place, str(claim.holder))
         known_as, report = f"{self._inbox.shown}/{place}", ended.report
         if report and self._inbox.is_remote and not note:
             report = f"{known_as}{REPORT}/report.html"
         return replace(ended, text=f"{ended.text}; the file is now {place}{note}", place=known_as, report=report)
 
-    def _put_away(self, claim: Claim, ended: Ended, ending: Ending) -> tuple[str, str]:
+    def _moved(self, claim: Claim, ended: Ended, ending: Ending) -> tuple[str, str]:
         """Return where the file is now, and what to say of a report that could not be put beside it."""
         reason = ended.text if ending is Ending.FAILED else None
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import shlex
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -22,7 +22,10 @@ from batch.errors import (
     RunLocked,
     UsageError,
 )
+from batch.ledger.reading import LedgerReader
+from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import Outcome, State, StopReason
+from batch.report.reconcile import reconcile
 from batch.report.words import counted, verdict
 from batch.run.closing import close_refused, close_run, send_and_close
 from batch.run.earlier import SentBefore, refuse_if_sent_since
@@ -112,8 +115,20 @@ def go_on(
         return failed(name, error, folder)
 
 
+def _at_tonights_rate(run: OpenRun, tonight: Settings) -> OpenRun:
+    """Return a run that was begun earlier at the rate that the config sets now, where that is lower.
+
+    The rate belongs to the credentials, so whoever lowers it means what goes on with them too.
+    """
+    own, now = run.overrides.rate_of(run.settings), tonight.pacing.rate
+    if now is None or not _is_same_api(run, tonight) or (own is not None and own.per_s <= now.per_s):
+        return run
+    return replace(run, overrides=replace(run.overrides, rate=str(now)))
+
+
 def _resumed(run: OpenRun, config: Path, tonight: Settings) -> Ended:
     name = run.folder.name
+    run = _at_tonights_rate(run, tonight)
     if run.ledger.state is State.PLANNING:
         try:
             plan_again(run, UNATTENDED)
@@ -152,6 +167,18 @@ def look_ups_stopped(run: OpenRun, name: str, stopped: LookUpsStopped, tonight: 
     """Return how a run stands that stopped while customers were looked up."""
     after = _after(StopReason(stopped.reason), run, tonight, None)
     return Ended(name, stopped.exit_code, stopped.text, run.folder, stopped.text, after=after)
+
+
+def ended_before(name: str, folder: Path) -> Ended:
+    """Return how the run of a file ended that an earlier night, or a person, has brought to its end.
+
+    Raises:
+        LedgerFailed: its ledger cannot be read.
+    """
+    with LedgerReader(folder / LEDGER_NAME) as reader:
+        accounts = reconcile(reader.run(), reader.inputs(), reader.tallies())
+    told = verdict(accounts)
+    return Ended(name, accounts.exit_code, f"{told} See {folder}", folder, told, report=str(folder / "report.html"))
 
 
 def failed(name: str, error: Exception, folder: Path | None = None) -> Ended:
@@ -201,10 +228,13 @@ def _after(reason: StopReason, run: OpenRun, tonight: Settings, accounts: Accoun
         return After.SIGNALLED
     if reason is StopReason.DEADLINE:
         return After.TIME_IS_UP if run.settings.pacing == tonight.pacing else After.GO_ON
-    is_same = (run.settings.api, run.settings.auth) == (tonight.api, tonight.auth)
     is_scope = accounts is not None and accounts.tallies.outcomes[Outcome.SCOPE_REFUSED] > 0
     fails_for_all = reason is StopReason.SILENT or (reason is StopReason.REFUSED and not is_scope)
-    return After.LEAVE_THE_REST if is_same and fails_for_all else After.GO_ON
+    return After.LEAVE_THE_REST if fails_for_all and _is_same_api(run, tonight) else After.GO_ON
+
+
+def _is_same_api(run: OpenRun, tonight: Settings) -> bool:
+    return (run.settings.api, run.settings.auth) == (tonight.api, tonight.auth)
 
 
 def _next_words(reason: StopReason, run: OpenRun, config: Path) -> str:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
@@ -15,13 +16,13 @@ from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State, StopReason
 from batch.report.reconcile import STOP_EXIT_CODES
+from batch.run.driving import signalled_by
 from batch.run.earlier import ledgers_in
 from batch.run.inputs import COPIES
 from batch.run.opening import spelled
+from batch.run.put_aside import is_waited_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.run.opening import OpenRun
 
 NIGHTLY = "nightly"
@@ -37,7 +38,10 @@ class Next(Enum):
     WAIT = auto()
     """A guard or a person has stopped it, or its sample is done: a person has to say whether it goes on."""
     REMOVE = auto()
-    """A night began it and died before it called the API: its file is still in the inbox, and is taken anew."""
+    """A night began it and died before it called the API: its file is still in the inbox, and is taken anew.
+
+    Not where its file was put aside already, to wait for it.
+    """
     TELL = auto()
     """Its ledger is damaged: nobody knows what was sent."""
 
@@ -65,7 +69,7 @@ def unfinished_runs(report_dir: Path, config: Path) -> list[Unfinished]:
 
 
 _HOW_IT_STANDS = """
-SELECT state, stop_reason, stop_text, command, started_at, exit_code,
+SELECT state, stop_reason, stop_text, command, started_at, exit_code, json_extract(overrides, '$.limit'),
     EXISTS (SELECT 1 FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL)
 FROM run WHERE config_path = ?
 """
@@ -85,8 +89,7 @@ def look_at(folder: Path, config: Path) -> Unfinished | None:
         return Unfinished(folder, Next.TELL, 1)
     except LedgerFailed:
         return None  # `status` tells of it
-    step = None if row is None else _next(*row)
-    if row is None or step is None:
+    if row is None or (step := _next(*row, waited_for=is_waited_for(folder))) is None:
         return None
     reason = row[1]
     return Unfinished(folder, step, STOP_EXIT_CODES[StopReason(reason)] if reason else 7)
@@ -99,19 +102,37 @@ def _next(
     command: str,
     started_at: int | None,
     exit_code: int | None,
+    limit: int | None,
     has_looked_up: bool,
+    *,
+    waited_for: bool,
 ) -> Next | None:
     if started_at is None:
         if command != NIGHTLY:
             return None
         if stop_reason is None:
-            return Next.RESUME if has_looked_up else Next.REMOVE
+            return Next.RESUME if has_looked_up or waited_for else Next.REMOVE
         if state != State.PLANNING:
             return None
     if state == State.FINISHED:
         return Next.RESUME if exit_code is None else None
-    by_hand = (stop_text or "").endswith(signal.SIGINT.name)  # Ctrl-C is a person's word
+    # Whoever types Ctrl-C or --limit says when it goes on, also where the run died before it came to its limit.
+    by_hand = (stop_text or "").startswith(signalled_by(signal.SIGINT)) or limit is not None
     return Next.WAIT if by_hand or stop_reason in _FOR_A_PERSON else Next.RESUME
+
+
+def lost_config(folder: Path) -> Path | None:
+    """Return the config of a run that is not finished, where no file has that name any more; else None.
+
+    What a night has not sent anything of counts too when it looked customers up: only its own config goes on with it.
+    """
+    try:
+        with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
+            ((config,),) = connection.execute("SELECT config_path FROM run").fetchall()
+    except (sqlite3.Error, LedgerFailed, ValueError):
+        return None
+    found = None if Path(config).exists() else look_at(folder, Path(config))
+    return Path(config) if found is not None and found.next in {Next.RESUME, Next.WAIT} else None
 
 
 def remove_unsent(run: OpenRun) -> None:

@@ -12,46 +12,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.errors import InputRefused, LedgerFailed
-from batch.nightly import claims
 from batch.nightly.moving_inbox import MovingInbox
 from batch.run import nightly, put_aside, unattended
 from batch.run.lock import locked
 from batch.run.unfinished import Next, look_at
 from batch.storage.failures import StorageFailed
 from tests.commands.conftest import customers
+from tests.nightly.nights.conftest import (
+    LOOK_UPS_REFUSED,
+    MOBILES,
+    ONE_CYCLE,
+    a_night,
+    access_refused,
+    dying,
+    lying_in,
+    night_config,
+    put,
+)
 from tests.report.ledgers import LedgerOfTests
 
 if TYPE_CHECKING:
     from tests.commands.conftest import Desk, Factory, Said
-    from tests.conftest import RunningSandbox
-
-ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look twice at once: what tests put into an inbox is complete."""
-    monkeypatch.setattr(nightly, "SETTLE_S", 0)
-
-
-@pytest.fixture
-def inbox(desk: Desk) -> Path:
-    folder = desk.folder / "inbox"
-    folder.mkdir()
-    return folder
-
-
-def put(inbox: Path, name: str, *ids: int) -> None:
-    (inbox / name).write_text(customers(ids))
-
-
-def lying_in(inbox: Path) -> list[str]:
-    return sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
-
-
-def a_night(desk: Desk, api: RunningSandbox | str, inbox: Path, **groups: object) -> Said:
-    groups = {"campaign": ONE_CYCLE, "inbox": str(inbox)} | groups
-    return desk("nightly", "-c", desk.config(api, **groups))
+pytestmark = pytest.mark.usefixtures("lean_report")
 
 
 def said_by(said: Said) -> str:
@@ -109,7 +93,7 @@ def test_what_a_person_has_stopped_waits_for_a_person(
     desk: Desk, sandbox: Factory, inbox: Path, option: list[str]
 ) -> None:
     api = sandbox(preload=False)
-    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox))
+    config = night_config(desk, api, inbox)
     code = desk("run", desk.upload(customers(range(1, 40))), "-c", config, "--yes", *option).code
     before = api.calls["enroll"]
     said = desk("nightly", "-c", config)
@@ -121,8 +105,7 @@ def test_what_a_person_has_stopped_waits_for_a_person(
 def test_a_config_that_is_named_by_another_way_is_the_same(desk: Desk, sandbox: Factory, inbox: Path) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1)
-    with pytest.MonkeyPatch.context() as wrong:
-        wrong.setenv("SECRET", "no longer valid")
+    with access_refused():
         assert a_night(desk, api, inbox).code == 10
     (desk.folder / "elsewhere").mkdir()
     assert desk("nightly", "-c", "elsewhere/../config.yaml").code == 0
@@ -134,7 +117,7 @@ def test_a_file_whose_run_is_being_sent_by_another_process_is_left_to_it(
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", *range(1, 6))
-    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox))
+    config = night_config(desk, api, inbox)
     assert desk("run", inbox / "may.csv", "-c", config, "--yes", "--limit", "3", "--run-dir", "reports/1").code == 7
     with locked(Path("reports/1")):
         said = desk("nightly", "-c", config)
@@ -257,8 +240,7 @@ def test_a_file_that_cannot_follow_its_run_keeps_nobody_back_and_follows_later(
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "1-may.csv", 1)
-    with monkeypatch.context() as wrong:
-        wrong.setenv("SECRET", "no longer valid")
+    with access_refused():
         assert a_night(desk, api, inbox).code == 10
 
     def stuck(*_: object, **__: object) -> None:
@@ -277,44 +259,26 @@ def test_a_file_that_cannot_follow_its_run_keeps_nobody_back_and_follows_later(
 
 # -- which file belongs to which run -----------------------------------------------------------------------------------
 
-MOBILES = "Mobile\n" + "".join(f"91{number:010}\n" for number in range(120, 130))
-REFUSED = ["ok", "ok", *["error_403_4000"] * 8]
-
-
-class Died(BaseException):
-    """Stands for the death of the process."""
-
-
-def dies(*_: object, **__: object) -> None:
-    raise Died
-
 
 def test_a_night_that_died_leads_to_its_run_also_when_the_campaign_was_changed_since(
-    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, sandbox: Factory, inbox: Path
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-    with monkeypatch.context() as patched:
-        patched.setattr(nightly.Night, "_finish", dies)
-        with pytest.raises(Died):
-            a_night(desk, api, inbox)
-    claims.OURS.clear()
+    with dying("batch.run.nightly.Night._finish"):
+        a_night(desk, api, inbox)
     assert a_night(desk, api, inbox, campaign=ONE_CYCLE | {"on_cascade": "skip"}).code == 0
     assert lying_in(inbox) == ["done/may.csv"]
     assert api.calls["enroll"] == 2
 
 
 def test_a_dead_nights_file_is_not_called_sent_while_its_run_is_not_finished(
-    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, sandbox: Factory, inbox: Path
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-    with monkeypatch.context() as patched:
-        patched.setenv("SECRET", "no longer valid")
-        patched.setattr(nightly.Night, "_finish", dies)
-        with pytest.raises(Died):
-            a_night(desk, api, inbox)
-    claims.OURS.clear()
+    with access_refused(), dying("batch.run.nightly.Night._finish"):
+        a_night(desk, api, inbox)
     renamed = (desk.folder / "config.yaml").rename(desk.folder / "renamed.yaml")
     said = desk("nightly", "-c", renamed)
     assert said.code == 7
@@ -325,16 +289,12 @@ def test_a_dead_nights_file_is_not_called_sent_while_its_run_is_not_finished(
 
 @pytest.mark.parametrize("where", ["_put_away", "_note"])
 def test_a_file_follows_its_run_also_when_the_night_died_while_it_was_put_aside(
-    desk: Desk, sandbox: Factory, inbox: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    desk: Desk, sandbox: Factory, inbox: Path, where: str
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-    with monkeypatch.context() as patched:
-        patched.setenv("SECRET", "no longer valid")
-        patched.setattr(nightly.Night, where, dies)
-        with pytest.raises(Died):
-            a_night(desk, api, inbox)
-    claims.OURS.clear()
+    with access_refused(), dying(f"batch.run.nightly.Night.{where}"):
+        a_night(desk, api, inbox)
     assert a_night(desk, api, inbox).code == 0
     a_night(desk, api, inbox)
     assert lying_in(inbox) == ["done/may.csv"]
@@ -362,7 +322,7 @@ def test_what_is_noted_needs_no_room_on_a_disk_that_has_become_full(tmp_path: Pa
     put_aside.taken(tmp_path, "inbox", "a claim")
     (note,) = tmp_path.iterdir()
     size, inode = note.stat().st_size, note.stat().st_ino
-    put_aside.remember(tmp_path, "inbox", "failed/" + "x" * 200)
+    put_aside.remember(tmp_path, "inbox", "failed/" + "x" * 200, "a claim")
     assert (note.stat().st_size, note.stat().st_ino) == (size, inode)
     assert "failed/" in note.read_text()
 
@@ -373,7 +333,7 @@ def test_what_is_noted_needs_no_room_on_a_disk_that_has_become_full(tmp_path: Pa
 def test_a_file_whose_look_ups_stopped_is_held_by_its_run(desk: Desk, sandbox: Factory, inbox: Path) -> None:
     api = sandbox(preload=False)
     (inbox / "may.csv").write_text(MOBILES)
-    api.inject(0, REFUSED, "read")
+    api.inject(0, LOOK_UPS_REFUSED, "read")
     assert a_night(desk, api, inbox).code == 10
     said = desk("run", inbox / "unfinished" / "may.csv", "-c", "config.yaml", "--yes")
     assert said.code == 3
@@ -385,7 +345,7 @@ def test_a_file_whose_look_ups_stopped_is_held_by_its_run(desk: Desk, sandbox: F
 def test_a_run_whose_file_was_sent_all_the_same_is_given_up(desk: Desk, sandbox: Factory, inbox: Path) -> None:
     api = sandbox(preload=False)
     (inbox / "may.csv").write_text(MOBILES)
-    api.inject(0, REFUSED, "read")
+    api.inject(0, LOOK_UPS_REFUSED, "read")
     assert a_night(desk, api, inbox).code == 10
     assert desk("run", inbox / "unfinished" / "may.csv", "-c", "config.yaml", "--yes", "--again").code == 0
     said = a_night(desk, api, inbox)
@@ -400,7 +360,7 @@ def test_another_file_of_the_same_name_does_not_keep_a_run_from_going_on(
 ) -> None:
     api = sandbox(preload=False)
     (inbox / "may.csv").write_text(MOBILES)
-    api.inject(0, REFUSED, "read")
+    api.inject(0, LOOK_UPS_REFUSED, "read")
     assert a_night(desk, api, inbox).code == 10
     put(inbox, "may.csv", 500, 501)
     assert a_night(desk, api, inbox).code == 0
