@@ -106,6 +106,14 @@ def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     return Desk(tmp_path, capsys, monkeypatch)
 
 
+@pytest.fixture
+def lean_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write reports without page and workbook, which take most of a small run: for tests that look at neither."""
+    from tests.crash.forks import write_less  # noqa: PLC0415 - it imports more than most tests need
+
+    write_less(monkeypatch.setattr)
+
+
 def customers(ids: Sequence[int]) -> str:
     """An upload of customers and nothing else."""
     return "customer_id\n" + "".join(f"{number}\n" for number in ids)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
 
+from batch.sandbox.records import Record
 from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
 
 if TYPE_CHECKING:
@@ -28,6 +31,15 @@ def campaign(on_cascade: str, cycles: int = 10) -> dict[str, object]:
 def events(desk: Desk) -> list[str]:
     lines = (desk.folder / "run" / "run.log").read_text().splitlines()
     return [json.loads(line)["event"] for line in lines]
+
+
+def take_back(desk: Desk) -> None:
+    """Let the ledger say that the API's word refuted the finding."""
+    with closing(sqlite3.connect(desk.folder / "run" / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(
+            "INSERT INTO event (at, kind, text, facts) SELECT at, 'no_cascade', 'taken back', facts FROM event"
+            " WHERE kind = 'cascade'"
+        )
 
 
 def enroll_before(api: RunningSandbox, desk: Desk, ids: Iterable[int], *periods: str) -> None:
@@ -211,15 +223,78 @@ def test_a_refutation_by_the_apis_word_alone_is_known_to_a_resume(desk: Desk, sa
     api = sandbox(cascade=True, preload=False)
     assert desk.run(api, customers(PEOPLE), "--limit", 120, campaign=campaign("skip", 4)).code == 7
     assert events(desk).count("cascade") == 1
-    with sqlite3.connect(desk.folder / "run" / "ledger.sqlite") as ledger:
-        ledger.execute(
-            "INSERT INTO event (at, kind, text, facts) SELECT at, 'no_cascade', 'taken back', facts FROM event"
-            " WHERE kind = 'cascade'"
-        )
-    ledger.close()
+    take_back(desk)
     assert desk("resume", "run", "--yes").code == 0
     assert api.calls["enroll"] == 4 * len(PEOPLE)
     assert api.calls["target_groups"] == 0
+
+
+def test_what_was_left_out_before_the_finding_was_taken_back_is_work_and_a_rerun_sends_it(
+    desk: Desk, sandbox: Factory
+) -> None:
+    """As when a run dies while it settles what it left out, and the questions of the resume refute the finding."""
+    api = sandbox(cascade=True, preload=False)
+    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", 4)).code == 0
+    left_out = desk.summary()["calls_saved"]
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 600}
+    take_back(desk)
+    said = desk("report", "run")
+    assert said.code == 4
+    assert desk.outcomes() == {"enrolled": 200, "already_enrolled": 600 - left_out, "not_sent": left_out}
+    assert (desk.summary()["calls_saved"], desk.summary()["exit_code"]) == (0, 4)
+    assert {(row["outcome"], row["reason"]) for row in desk.rows("failed.csv")} == {("not_sent", "not_covered")}
+    assert {row["advice"] for row in desk.rows("failed.csv")} == {
+        "It was left out, and no earlier cycle covers it after all: rerun the run."
+    }
+    before = api.calls["enroll"]
+    assert desk("rerun", "run", "--yes", "--run-dir", "again").code == 0
+    assert api.calls["enroll"] - before == left_out
+
+
+def test_a_page_and_a_workbook_tell_what_was_left_out_too(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = sandbox(cascade=True, preload=False)
+    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", 4)).code == 0
+    take_back(desk)
+    monkeypatch.undo()  # writes page and workbook again
+    monkeypatch.chdir(desk.folder)
+    assert desk("report", "run").code == 4
+    page = (desk.folder / "run" / "report.html").read_text()
+    assert "It was left out, and no earlier cycle covers it after all: rerun the run." in page
+    assert "That was taken back later" in page
+    sheet = openpyxl.load_workbook(desk.folder / "run" / "reconciliation.xlsx")["Summary"]
+    assert any("rerun the run" in str(cell.value) for row in sheet for cell in row)
+
+
+def test_a_sample_asks_about_what_was_left_out_too_and_a_rerun_sends_who_is_missing(
+    desk: Desk, sandbox: Factory
+) -> None:
+    """Fails when only what was sent is drawn, or when nobody hears of what is found."""
+    api = sandbox(cascade=True, preload=False)
+    assert desk.run(api, customers(PEOPLE), campaign=campaign("skip", 4)).code == 0
+    left_out = desk.summary()["calls_saved"]
+    said = desk("verify", "run", "--sample", 5_000)
+    assert said.code == 0
+    told = " ".join(said.out.split())
+    assert f"Audit of 200 enrolled requests and {left_out} left out by the cascade: of each a sample" in told
+    assert "; 200 calls." in told, "one call tells about all cycles of a customer"
+    assert "200 of 200 enrolled by this run are so, as the API confirms: 100 %. These are all." in told
+    assert f"{left_out} of {left_out} left out by the cascade are enrolled, as the API confirms: 100 %." in told
+
+    gone = [int(row["customer_id"]) for row in desk.rows("already_enrolled.csv") if not row["http_status"]][::3][:5]
+    api._ask(lambda a: [a.organisation.unenroll(50671, 29463, 5512, Record(who)) for who in gone])
+    said = desk("verify", "run", "--sample", 5_000, "--seed", "again")
+    assert said.code == 4
+    assert "5 not enrolled now" in " ".join(said.out.split())
+    assert "15 left out, and not enrolled" in " ".join(said.out.split())
+    assert desk.outcomes() == {"enrolled": 200, "covered_by_cascade": 585, "not_sent": 15}
+    assert {int(row["customer_id"]) for row in desk.rows("failed.csv")} == set(gone)
+    listed = [row["outcome"] for row in desk.rows("audit.csv")]
+    assert (listed.count("enrolled"), listed.count("covered_by_cascade")) == (5, 15)
+    assert "--only not_sent --only covered_by_cascade" in " ".join(said.out.split())
+    assert desk("rerun", "run", "--yes", "--run-dir", "again").code == 0
+    assert api.enrolled() >= {(n, cycle) for n in gone for cycle in CYCLES[1:4]}
 
 
 def test_what_an_earlier_run_enrolled_is_not_called_a_cascade(desk: Desk, sandbox: Factory) -> None:

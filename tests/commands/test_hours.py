@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from batch.commands.progress import Pool, Progress
+from batch.model import StopReason
 from batch.run import nightly
+from batch.sending.guards import Stop
 from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
 
 SECOND_NS = 1_000_000_000
@@ -182,6 +186,41 @@ def test_the_last_moments_in_which_nothing_could_end_in_time_are_not_counted(des
     assert "Only in 22:00-22:10 (UTC) it takes 2 windows" in said_by_plan(desk, 1_000, **window)
     set_clock(desk, "2026-05-04T22:09:57", "UTC")
     assert "It starts Tue 05 May 22:00. It fits in" in said_by_plan(desk, 10, **window)
+
+
+@pytest.mark.parametrize("sample", [(), ("--sample", "20")])
+def test_a_verification_outside_of_the_window_says_when_it_begins_and_waits(
+    desk: Desk, sandbox: Factory, sample: tuple[str, ...]
+) -> None:
+    api = sandbox(preload=False)
+    set_clock(desk, "2026-05-04T23:00:00")
+    for customer in range(101, 120, 2):
+        api.inject(customer, ["reset_after"])
+    retry = {"in_doubt": "leave"}
+    assert desk.run(api, customers(range(100, 120)), campaign=ONE_CYCLE, pacing=NIGHT, retry=retry).code == 5
+    asked = []
+    reads = api.calls["target_groups"]
+
+    async def wait(pool: Pool, *_: object) -> None:
+        """Look at the pool while it waits, then let it be night."""
+        while not pool.held_s:  # noqa: ASYNC110 - nothing wakes us when the pool begins to wait
+            await asyncio.sleep(0.01)
+        asked.append((round(pool.held_s, -3), api.calls["target_groups"] - reads))
+        pool.stop(Stop(StopReason.SIGNAL, "seen"))
+
+    set_clock(desk, "2026-05-05T12:00:00")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Progress, "watch", staticmethod(wait))
+        said = desk("verify", "run", *sample)
+    assert said.code == 7
+    assert "It starts Tue 05 May 22:00." in said.out
+    assert asked == [(36_000, 0)]
+    assert api.calls["target_groups"] == reads
+    set_clock(desk, "2026-05-05T21:59:58")
+    said = desk("verify", "run", *sample, "-v")
+    assert "waiting for 22:00 Europe/Berlin" in " ".join(said.err.split())
+    assert api.calls["target_groups"] - reads == 10
+    assert "10 of 10 asked about are enrolled" in said.out if sample else said.code == 0
 
 
 def test_a_night_ends_with_its_window_and_the_next_one_goes_on(desk: Desk, sandbox: Factory) -> None:

@@ -10,8 +10,6 @@ import csv
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -26,6 +24,7 @@ from tests.commands.test_drain import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import RunningSandbox
+    from tests.crash.forks import Fork, Forks
 
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 
@@ -470,33 +469,26 @@ def test_look_ups_keep_the_rate_and_a_token_is_renewed(desk: Desk, sandbox: Fact
 
 
 @contextmanager
-def running(desk: Desk, api: RunningSandbox, upload: str, *options: object) -> Iterator[subprocess.Popen[bytes]]:
+def running(forks: Forks, desk: Desk, api: RunningSandbox, upload: str, *options: object) -> Iterator[Fork]:
     """Run an upload in a process of its own that does not outlive the block."""
     config = desk.config(api, campaign=ONE_CYCLE)
     arguments = ["run", desk.upload(upload), "-c", config, "--yes", "--run-dir", "run", *options]
-    with (desk.folder / "said").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "batch", *map(str, arguments)], cwd=desk.folder, stdout=said, stderr=said
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    with forks.command(desk.folder, arguments) as process:
+        yield process
 
 
 def test_a_thousand_look_ups_that_are_killed_half_way_ask_once_but_for_those_in_flight(
-    desk: Desk, sandbox: Factory, asked: Counter[str]
+    desk: Desk, sandbox: Factory, forks: Forks, asked: Counter[str]
 ) -> None:
     concurrency = 8
     api = sandbox(preload=False, latency_ms="5-20")
     ids = [each * 10 + (9 if each % 10 == 9 else 0) for each in range(1_000, 2_000)]  # every tenth ends in 99
     unknown = sum(each % 100 == 99 for each in ids)
     assert unknown == 100
-    with running(desk, api, mobiles(ids), "--concurrency", concurrency) as process:
+    with running(forks, desk, api, mobiles(ids), "--concurrency", concurrency) as process:
         wait_until(lambda: api.calls["lookup"] >= 500, process)
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
     ((written,),) = from_ledger(desk, "SELECT count(*) FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL")
     assert isinstance(written, int)
     asked_before = asked.total()
@@ -514,13 +506,13 @@ def test_a_thousand_look_ups_that_are_killed_half_way_ask_once_but_for_those_in_
 
 
 def test_a_signal_ends_the_look_ups_and_resume_goes_on_then_plans(
-    desk: Desk, sandbox: Factory, asked: Counter[str]
+    desk: Desk, sandbox: Factory, forks: Forks, asked: Counter[str]
 ) -> None:
     api = sandbox(preload=False, latency_ms=20)
-    with running(desk, api, mobiles(range(100, 160)), "--concurrency", 2) as process:
+    with running(forks, desk, api, mobiles(range(100, 160)), "--concurrency", 2) as process:
         wait_until(lambda: api.calls["lookup"] >= 8, process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 7
+        assert process.wait() == 7
     before = asked.total()
     said = (desk.folder / "said").read_text()
     assert f"{before} of 60 customers are looked up" in said

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
+
+if TYPE_CHECKING:
+    from tests.crash.forks import Forks
 
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 TWO_CYCLES = {"cycles": ["PERIOD_G_29463_1", "PERIOD_G_29463_2"]}
@@ -261,12 +264,14 @@ def test_a_plan_is_not_sent_when_its_file_was_sent_since(desk: Desk, sandbox: Fa
     assert desk("resume", "planned", "--yes", "--again").code == 0
 
 
-def test_of_two_runs_of_one_file_that_begin_together_one_goes_on(desk: Desk, sandbox: Factory) -> None:
+def test_of_two_runs_of_one_file_that_begin_together_one_goes_on(desk: Desk, sandbox: Factory, forks: Forks) -> None:
     """Fails when the others are asked in two steps, between which one of them begins to send."""
     api = sandbox(preload=False, latency_ms=20)
     config, upload = desk.config(api, campaign=ONE_CYCLE), desk.upload(customers(range(1, 31)))
-    command = [sys.executable, "-m", "batch", "run", str(upload), "-c", str(config), "--yes", "-q", "--run-dir"]
-    both = [subprocess.Popen([*command, f"reports/{name}"], cwd=desk.folder) for name in ("first", "second", "third")]
-    assert sorted(process.wait() for process in both) == [0, 3, 3]
+    command = ["run", upload, "-c", config, "--yes", "-q", "--run-dir"]
+    with ExitStack() as stack:
+        folders = [f"reports/{name}" for name in ("first", "second", "third")]
+        runs = [stack.enter_context(forks.command(desk.folder, [*command, folder])) for folder in folders]
+        assert sorted(run.wait() for run in runs) == [0, 3, 3]
     assert api.calls["enroll"] == 30
     assert api.overlaps == 0

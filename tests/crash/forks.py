@@ -3,8 +3,8 @@
 `Forks` is the side of the tests; what it starts are processes as any other, that can be killed. It talks with the warm
 process by JSON lines. A command to start: `argv`, `folder`, `environ`, `is_lean`, and where to die, `write` (the how
 many-th write of the ledger, or null) and `moment`: "before" (all of it is done but its commit) or "after" (it is on
-disk); its number comes back. Or the number of one to ask for, `pid`: its exit code comes back, null while it runs. The
-product knows nothing of this: its one way to write is replaced in the fork.
+disk); its number comes back. Or the number of one to ask for, `pid`: its exit code comes back and the most memory that
+it had, null while it runs. The product knows nothing of this: its one way to write is replaced in the fork.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ def serve() -> None:
     warm_up()
     for line in sys.stdin:
         order = json.loads(line)
-        answer: int | None
+        answer: int | tuple[int, int] | None
         if "pid" in order:
-            ended, status = os.waitpid(order["pid"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if ended else None
+            ended, status, used = os.wait4(order["pid"], os.WNOHANG)
+            answer = (os.waitstatus_to_exitcode(status), used.ru_maxrss) if ended else None
         else:
             answer = os.fork()
             if answer == 0:
@@ -125,10 +125,12 @@ def serve() -> None:
 class Fork:
     """A command that was started. It can be killed as long as nobody has asked for its end."""
 
-    def __init__(self, ask: Callable[..., int | None], pid: int) -> None:
+    def __init__(self, ask: Callable[..., Any], pid: int) -> None:
         self._ask = ask
         self._pid = pid
         self._code: int | None = None
+        self.peak_kib: int | None = None
+        """The most memory that it had, once its end is known; what it shares with the warm process is in it."""
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -139,8 +141,8 @@ class Fork:
 
     def poll(self) -> int | None:
         """Return the exit code as Popen has it, None as long as the command runs."""
-        if self._code is None:
-            self._code = self._ask(pid=self._pid)
+        if self._code is None and (ended := self._ask(pid=self._pid)):
+            self._code, self.peak_kib = ended
         return self._code
 
     def wait(self) -> int:
@@ -158,13 +160,12 @@ class Forks:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def _ask(self, **order: object) -> int | None:
+    def _ask(self, **order: object) -> Any:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        answer: int | None = json.loads(self._process.stdout.readline())
-        return answer
+        return json.loads(self._process.stdout.readline())
 
     def start(
         self, folder: Path, arguments: Iterable[object], *, is_lean: bool = False, write: int | None = None,
@@ -175,10 +176,9 @@ class Forks:
         `is_lean`: without page and workbook, and in many small writes.
         """
         argv, environ = [*map(str, arguments)], dict(os.environ)
-        pid = self._ask(
+        pid: int = self._ask(
             argv=argv, folder=str(folder), environ=environ, is_lean=is_lean, write=write, moment=moment
-        )  # fmt: skip
-        assert pid
+        )
         return Fork(self._ask, pid)
 
     @contextlib.contextmanager

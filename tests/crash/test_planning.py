@@ -15,10 +15,11 @@ import pytest
 
 from batch.ledger.planning import BATCH_ROWS
 from tests.commands.conftest import Desk, customers
-from tests.crash.conftest import command, wait_until
+from tests.crash.conftest import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import RunningSandbox
+    from tests.crash.forks import Forks
 
     Start = Callable[..., RunningSandbox]
 
@@ -37,17 +38,17 @@ def rows_planned(run: Path) -> int:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 7)])
 def test_a_run_that_is_killed_while_planning_is_planned_again(
-    desk: Desk, sandbox: Start, number: signal.Signals, code: int
+    desk: Desk, sandbox: Start, forks: Forks, number: signal.Signals, code: int
 ) -> None:
     api, run = sandbox(preload=False), desk.folder / "run"
     rows = [f"{customer}," for customer in range(1_000_000, 1_000_000 + ROWS)]
     rows[-1:-1] = [","] * BLANK_ROWS  # which take a while, and nothing else
     upload = desk.upload("\n".join(["customer_id,note", *rows]))
     config = desk.config(api, campaign=ONE_CYCLE)
-    with command(desk, ["run", upload, "-c", config, "--yes", "--run-dir", run]) as process:
+    with forks.command(desk.folder, ["run", upload, "-c", config, "--yes", "--run-dir", run]) as process:
         assert wait_until(lambda: rows_planned(run) > 0, process)
         process.send_signal(number)
-        assert process.wait(60) == code
+        assert process.wait() == code
     assert 0 < rows_planned(run) < ROWS
     assert "planning" in desk("status", run).out
     assert desk("resume", run, "--yes", "--limit", "20").code == 7

@@ -38,8 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger.outcome(request_no, outcome.value, settled_at=at, **said)  # type: ignore[arg-type]
         if number % 200 == 0:
             ledger.attempt(request_no, 1, "refused", "rate_limited", status=429)
-            ledger.event("hold", "2.0 s: HTTP 429", at=at)
-            ledger.event("rate", f"{20 - number / 200:.2f}/s: lowered after HTTP 429", at=at)
+            ledger.event("hold", "2.0 s: HTTP 429", at=at, held_s=2.0)
+            per_s = 20 - number / 200
+            ledger.event("rate", f"{per_s:.2f}/s: lowered after HTTP 429", at=at, per_s=per_s)
     ledger.event("quarantine", EVIL, at=START + 30 * SECOND)
     ledger.event("stopped", "--limit: 1000 requests were sent", at=START + 51 * SECOND)
     ledger.event("resumed", "1000 requests open", at=START + 3650 * SECOND)

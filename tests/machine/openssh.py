@@ -79,9 +79,9 @@ def write_key(path: Path, key: asyncssh.SSHKey) -> None:
 
 @contextlib.contextmanager
 def openssh_server() -> Iterator[OpenSshServer]:
-    with tempfile.TemporaryDirectory(prefix="openssh-") as name:
+    with tempfile.TemporaryDirectory(prefix="openssh-", dir="/tmp") as name:  # pytest's own folders let nobody else in
         folder = Path(name)
-        folder.chmod(0o755)  # pytest's own folders let nobody else in
+        folder.chmod(0o755)
         (folder / "root").mkdir()
         (folder / "root").chmod(0o777)
         user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name

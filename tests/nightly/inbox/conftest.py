@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID as MOTO_ACCOUNT
+from moto.s3.models import s3_backends
 
 from batch.nightly import claims
 from batch.nightly.places import open_inbox
@@ -42,9 +46,22 @@ class Site:
     root: Path = Path()
     """The inbox on this machine; of S3 there is none."""
     now_ns: int = 1_800_000_000 * 10**9
+    """By the clock of the machine that looks at it."""
 
     def open(self, nights: Nights | None = None) -> Inbox:
         return open_inbox(self.address, lambda: self.now_ns, nights)
+
+    def grow_older(self, by_ns: int) -> None:
+        """Let time pass where the claims lie: they were made so much earlier."""
+        if self.kind == "s3":
+            bucket, folder = self.address.removeprefix("s3://").split("/")
+            for key, found in s3_backends[MOTO_ACCOUNT]["global"].buckets[bucket].keys.items():
+                if key.startswith(f"{folder}/claimed/"):
+                    found.last_modified -= dt.timedelta(microseconds=by_ns // 1000)
+            return
+        for path in (self.root / "claimed").iterdir():
+            at_ns = path.stat().st_mtime_ns - by_ns
+            os.utime(path, ns=(at_ns, at_ns))
 
     def uploads(self) -> dict[str, bytes]:
         """All files but claims."""
@@ -63,31 +80,36 @@ def folder_site(kind: str, address: str, root: Path) -> Site:
     return Site(kind, address, put, everything, root)
 
 
-def s3_site(server: S3Server, folder: str) -> Site:
+@contextlib.contextmanager
+def s3_site(server: S3Server, folder: str) -> Iterator[Site]:
     bodies: dict[str, bytes] = {}  # by ETag, which is a digest of the content: so that each is fetched once
 
-    def everything() -> dict[str, bytes]:
-        with contextlib.closing(server.client()) as client:
-            found = client.list_objects_v2(Bucket="uploads", Prefix=f"{folder}/").get("Contents", ())
-            for item in found:
-                if item["ETag"] not in bodies:
-                    bodies[item["ETag"]] = client.get_object(Bucket="uploads", Key=item["Key"])["Body"].read()
-            return {item["Key"].removeprefix(f"{folder}/"): bodies[item["ETag"]] for item in found}
+    def put(name: str, body: bytes) -> None:
+        client.put_object(Bucket="uploads", Key=f"{folder}/{name}", Body=body)
 
-    return Site("s3", f"s3://uploads/{folder}", lambda name, body: server.put(f"{folder}/{name}", body), everything)
+    def everything() -> dict[str, bytes]:
+        found = client.list_objects_v2(Bucket="uploads", Prefix=f"{folder}/").get("Contents", ())
+        for item in found:
+            if item["ETag"] not in bodies:
+                bodies[item["ETag"]] = client.get_object(Bucket="uploads", Key=item["Key"])["Body"].read()
+        return {item["Key"].removeprefix(f"{folder}/"): bodies[item["ETag"]] for item in found}
+
+    with contextlib.closing(server.client()) as client:  # one for all: making it takes longer than a call
+        yield Site("s3", f"s3://uploads/{folder}", put, everything)
 
 
 @pytest.fixture(params=KINDS)
-def site(request: pytest.FixtureRequest, tmp_path: Path, sftp: SftpServer, s3: S3Server, keys: None) -> Site:
+def site(request: pytest.FixtureRequest, tmp_path: Path, sftp: SftpServer, s3: S3Server, keys: None) -> Iterator[Site]:
     """An empty inbox of each kind."""
     name = f"inbox{next(_numbers)}"
     match request.param:
         case "folder":
-            return folder_site("folder", str(tmp_path / name), tmp_path / name)
+            yield folder_site("folder", str(tmp_path / name), tmp_path / name)
         case "sftp":
-            return folder_site("sftp", f"{sftp.url}/{name}", sftp.root / name)
+            yield folder_site("sftp", f"{sftp.url}/{name}", sftp.root / name)
         case _:
-            return s3_site(s3, name)
+            with s3_site(s3, name) as found:
+                yield found
 
 
 @pytest.fixture(autouse=True)

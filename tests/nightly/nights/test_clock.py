@@ -7,20 +7,22 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.nightly import claims
 from batch.nightly.metrics import read_last_success
 from batch.run import nightly, opening
-from tests.commands.conftest import Desk, Factory, Said, customers
+from tests.nightly.nights.conftest import a_night, dying, lying_in, put, runs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.commands.conftest import Desk, Factory, Said
     from tests.conftest import RunningSandbox
 
 SECOND = 10**9
@@ -85,36 +87,15 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that shows midnight in a second."""
-    monkeypatch.setattr(nightly, "SETTLE_S", 0)
     clock = Clock(monkeypatch)
     clock.show(MIDNIGHT - dt.timedelta(seconds=1))
     return clock
 
 
-@pytest.fixture
-def inbox(desk: Desk) -> Path:
-    folder = desk.folder / "inbox"
-    folder.mkdir()
-    return folder
-
-
-def a_night(desk: Desk, api: RunningSandbox, inbox: Path, **pacing: object) -> Said:
-    config = desk.config(
-        api,
-        campaign={"cycles": ["PERIOD_G_29463_1"]},
-        inbox=str(inbox),
-        pacing={"rate": f"{PER_SECOND}/s", "concurrency": CONCURRENCY, **pacing},
-        metrics={"textfile": str(desk.folder / "night.prom")},
-    )
-    return desk("nightly", "-c", config)
-
-
-def lying_in(inbox: Path) -> list[str]:
-    return sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
-
-
-def runs() -> list[Path]:
-    return sorted(path for path in Path("reports").iterdir() if path.is_dir())
+def a_paced_night(desk: Desk, api: RunningSandbox, inbox: Path, **pacing: object) -> Said:
+    """Spend a night that sends PER_SECOND and writes down when it last went well."""
+    pacing = {"rate": f"{PER_SECOND}/s", "concurrency": CONCURRENCY} | pacing
+    return a_night(desk, api, inbox, pacing=pacing, metrics={"textfile": str(desk.folder / "night.prom")})
 
 
 def check_runs(api: RunningSandbox, *uploads: range) -> None:
@@ -147,10 +128,10 @@ def test_a_clock_that_is_set_changes_nothing_of_what_is_sent_and_told(
     desk: Desk, sandbox: Factory, inbox: Path, clock: Clock, settings: tuple[tuple[int, float], ...]
 ) -> None:
     api = sandbox(preload=False, latency_ms=30)
-    (inbox / "1-may.csv").write_text(customers(range(100, 190)))
-    (inbox / "2-june.csv").write_text(customers(range(200, 230)))
+    put(inbox, "1-may.csv", *range(100, 190))
+    put(inbox, "2-june.csv", *range(200, 230))
     with clock.set_at(api, *settings):
-        said = a_night(desk, api, inbox)
+        said = a_paced_night(desk, api, inbox)
     assert said.code == 0, said
     assert lying_in(inbox) == ["done/1-may.csv", "done/2-june.csv"]
     check_runs(api, range(100, 190), range(200, 230))
@@ -158,7 +139,7 @@ def test_a_clock_that_is_set_changes_nothing_of_what_is_sent_and_told(
     last = read_last_success(desk.folder / "night.prom")
     assert last is not None
     assert last <= clock.now_ns() / SECOND
-    said = a_night(desk, api, inbox)
+    said = a_paced_night(desk, api, inbox)
     assert (said.code, said.out, said.err) == (0, "", "nothing to do\n")
     assert desk("status").code == 0
 
@@ -166,9 +147,9 @@ def test_a_clock_that_is_set_changes_nothing_of_what_is_sent_and_told(
 def test_an_answer_does_not_come_before_its_question(desk: Desk, sandbox: Factory, inbox: Path, clock: Clock) -> None:
     """Broken once: "the slowest took -3599799 ms"."""
     api = sandbox(preload=False, latency_ms=300)
-    (inbox / "may.csv").write_text(customers([1]))
+    put(inbox, "may.csv", 1)
     with clock.set_at(api, (1, -HOUR)):
-        assert a_night(desk, api, inbox).code == 0
+        assert a_paced_night(desk, api, inbox).code == 0
     check_runs(api, range(1, 2))
 
 
@@ -177,21 +158,12 @@ def test_what_a_dead_night_held_is_taken_again_whatever_the_clock_shows(
     desk: Desk, sandbox: Factory, inbox: Path, clock: Clock, seconds: float
 ) -> None:
     api = sandbox(preload=False)
-    (inbox / "may.csv").write_text(customers(range(100, 110)))
+    put(inbox, "may.csv", *range(100, 110))
 
-    class Died(BaseException):
-        pass
-
-    def die(*_: object, **__: object) -> None:
-        raise Died
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("batch.run.closing.report", die)
-        with pytest.raises(Died):
-            a_night(desk, api, inbox)
-    claims.OURS.clear()
+    with dying("batch.run.closing.report"):
+        a_paced_night(desk, api, inbox)
     clock.set(seconds)
-    said = a_night(desk, api, inbox)
+    said = a_paced_night(desk, api, inbox)
     assert said.code == 0, said
     assert "was claimed by a process that is gone" in said.err
     assert lying_in(inbox) == ["done/may.csv"]
@@ -204,8 +176,8 @@ def test_while_the_clock_stands_still_runs_have_folders_of_their_own(
     api = sandbox(preload=False)
     clock.stop()
     for ids in (range(100, 103), range(200, 203)):
-        (inbox / "may.csv").write_text(customers(ids))
-        assert a_night(desk, api, inbox).code == 0
+        put(inbox, "may.csv", *ids)
+        assert a_paced_night(desk, api, inbox).code == 0
     assert lying_in(inbox) == ["done/may-2.csv", "done/may.csv"]
     assert [run.name for run in runs()] == ["20261024T235959Z-may", "20261024T235959Z-may-2"]
     check_runs(api, range(100, 103), range(200, 203))
@@ -220,21 +192,21 @@ def test_a_clock_that_is_set_out_of_the_window_ends_the_night_and_the_next_one_g
 ) -> None:
     """What had its slot already may still leave: that is fifty milliseconds."""
     api = sandbox(preload=False, latency_ms=30)
-    (inbox / "1-may.csv").write_text(customers(range(100, 190)))
-    (inbox / "2-june.csv").write_text(customers([200]))
+    put(inbox, "1-may.csv", *range(100, 190))
+    put(inbox, "2-june.csv", 200)
     clock.show(dt.datetime.combine(MIDNIGHT, dt.time.fromisoformat(begins), dt.UTC))
     with clock.set_at(api, (20, seconds)):
-        said = a_night(desk, api, inbox, window="22:00-06:00")
+        said = a_paced_night(desk, api, inbox, window="22:00-06:00")
     assert said.code == 7, said
     assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
     sent = api.calls["enroll"]
     assert sent < 90
     clock.show(MIDNIGHT + dt.timedelta(hours=12))
-    assert a_night(desk, api, inbox, window="22:00-06:00").code == 7
+    assert a_paced_night(desk, api, inbox, window="22:00-06:00").code == 7
     assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
     assert api.calls["enroll"] == sent
     clock.show(MIDNIGHT + dt.timedelta(days=1, seconds=-1))
-    said = a_night(desk, api, inbox, window="22:00-06:00")
+    said = a_paced_night(desk, api, inbox, window="22:00-06:00")
     assert said.code == 0, said
     assert lying_in(inbox) == ["done/1-may.csv", "done/2-june.csv"]
     check_runs(api, range(100, 190), range(200, 201))
@@ -245,12 +217,12 @@ def test_a_file_that_still_grows_is_not_old_because_the_clock_is_wrong(
     desk: Desk, sandbox: Factory, inbox: Path, clock: Clock, seconds: float
 ) -> None:
     """Broken once: a clock ten minutes ahead of the inbox took every upload at the first look."""
-    (inbox / "may.csv").write_text(customers([1]))
+    put(inbox, "may.csv", 1)
     clock.show(dt.datetime.fromtimestamp((inbox / "may.csv").stat().st_mtime, dt.UTC))
     clock.set(seconds)
-    grow: Callable[[float], object] = lambda _: (inbox / "may.csv").write_text(customers([1, 2]))  # noqa: E731
-    desk.monkeypatch.setitem(nightly.Night.__init__.__kwdefaults__, "sleep", grow)
-    said = a_night(desk, sandbox(preload=False), inbox)
+    grow = partial(put, inbox, "may.csv", 1, 2)
+    desk.monkeypatch.setitem(nightly.Night.__init__.__kwdefaults__, "sleep", lambda _: grow())
+    said = a_paced_night(desk, sandbox(preload=False), inbox)
     assert "may.csv: is still being written" in said.err
     assert lying_in(inbox) == ["may.csv"]
 
@@ -258,13 +230,13 @@ def test_a_file_that_still_grows_is_not_old_because_the_clock_is_wrong(
 def test_a_last_success_is_never_later_than_now(desk: Desk, sandbox: Factory, inbox: Path, clock: Clock) -> None:
     """Broken once: a success told by a clock that was a year ahead hid the failures of a year."""
     clock.set(365 * 86_400)
-    (inbox / "may.csv").write_text(customers([1]))
-    assert a_night(desk, sandbox(preload=False), inbox).code == 0
+    put(inbox, "may.csv", 1)
+    assert a_paced_night(desk, sandbox(preload=False), inbox).code == 0
     clock.set(-365 * 86_400)
     set_at = clock.now_ns()
-    (inbox / "june.csv").write_text(customers([2]))
+    put(inbox, "june.csv", 2)
     desk.monkeypatch.setenv("SECRET", "no longer valid")
-    assert a_night(desk, sandbox(preload=False), inbox).code == 10
+    assert a_paced_night(desk, sandbox(preload=False), inbox).code == 10
     last = read_last_success(desk.folder / "night.prom")
     assert last is not None
     assert set_at - SECOND <= last * SECOND <= clock.now_ns()

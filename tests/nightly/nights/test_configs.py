@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +11,14 @@ import pytest
 import yaml
 
 from batch.run import nightly, nights
-from tests.commands.conftest import customers
 from tests.crash.conftest import wait_until
+from tests.nightly.nights.conftest import night_config, night_process, put, put_long_ago
 from tests.nightly.receivers import web_server
 
 if TYPE_CHECKING:
     from tests.commands.conftest import Desk, Factory
     from tests.conftest import RunningSandbox
-
-ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look twice at once: what tests put into an inbox is complete. Nobody waits before another attempt."""
-    monkeypatch.setattr(nightly, "SETTLE_S", 0)
-    monkeypatch.setattr("batch.run.telling.WAITS_S", (0, 0))
+    from tests.crash.forks import Forks
 
 
 def config_of(desk: Desk, api: RunningSandbox | str, name: str, inbox: str | None = None, **groups: Any) -> Path:
@@ -37,10 +26,8 @@ def config_of(desk: Desk, api: RunningSandbox | str, name: str, inbox: str | Non
     if inbox is None:
         inbox = f"inbox-{name}"
         (desk.folder / inbox).mkdir()
-        (desk.folder / inbox / f"{name}.csv").write_text(customers([sum(name.encode()) * 100 + 1]))
-        os.utime(desk.folder / inbox / f"{name}.csv", (10**9, 10**9))
-    path = desk.config(api, **({"campaign": ONE_CYCLE} | groups), inbox=inbox)
-    return path.rename(desk.folder / f"{name}.yaml")
+        put_long_ago(desk.folder / inbox, f"{name}.csv", sum(name.encode()) * 100 + 1)
+    return night_config(desk, api, inbox, **groups).rename(desk.folder / f"{name}.yaml")
 
 
 def done(desk: Desk, name: str) -> bool:
@@ -99,19 +86,16 @@ def test_a_fault_in_measuring_a_night_keeps_nobody_from_being_told(
     assert [post.path for post in watchman.posts] == ["/beat/start", "/beat"]
 
 
-def test_after_a_signal_no_further_night_begins(desk: Desk, sandbox: Factory) -> None:
+def test_after_a_signal_no_further_night_begins(desk: Desk, sandbox: Factory, forks: Forks) -> None:
     api = sandbox(preload=False, latency_ms=20)
     may = config_of(desk, api, "may", pacing={"concurrency": 2})
-    (desk.folder / "inbox-may/may.csv").write_text(customers(range(100, 190)))
-    os.utime(desk.folder / "inbox-may/may.csv", (10**9, 10**9))
+    put_long_ago(desk.folder / "inbox-may", "may.csv", *range(100, 190))
     others = [config_of(desk, api, name) for name in ("june", "july")]
-    line = [sys.executable, "-m", "batch", "nightly", "-c", str(may)]
-    line += [word for other in others for word in ("-c", str(other))]
-    with subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE, text=True) as night:
+    with night_process(forks, desk, may, *others) as night:
         assert wait_until(lambda: api.calls["enroll"] > 0, night)
         night.send_signal(signal.SIGTERM)
-        said = night.communicate()[1]
-    assert night.returncode == 7
+        assert night.wait() == 7
+    said = (desk.folder / "said").read_text()
     for other in others:
         assert f"{other.stem}: {other}: not begun, because a signal came; the next night does it\n" in said
     assert [done(desk, other.stem) for other in others] == [False, False]
@@ -161,7 +145,7 @@ def test_configs_that_share_an_inbox_are_refused_before_anything_starts(
 ) -> None:
     (desk.folder / "inbox").mkdir()
     (desk.folder / "link").symlink_to("inbox")
-    (desk.folder / "inbox" / "x.csv").write_text(customers([1]))
+    put(desk.folder / "inbox", "x.csv", 1)
     configs = [config_of(desk, "sandbox", name, inbox, auth=None) for name, inbox in (("a", first), ("b", second))]
     said = desk("nightly", "-c", configs[0], "-c", configs[1])
     assert (said.code, said.out) == (2, "")

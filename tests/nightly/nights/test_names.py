@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.commands.conftest import Desk, Factory, customers
+from tests.nightly.nights.conftest import lying_at, night_config, runs
 
 if TYPE_CHECKING:
     from tests.nightly.inbox.conftest import Site
 
 LINE_SEPARATOR = "\u2028"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch.run.nightly.SETTLE_S", 0)
 
 
 @pytest.mark.parametrize(
@@ -32,15 +27,13 @@ def test_a_file_follows_its_run_whatever_its_name(
 ) -> None:
     """Broken once: a name with a line separator was remembered as two, a long one could not end anywhere."""
     site.put(name, customers(range(1, 40)).encode())
-    config = desk.config(
-        sandbox(preload=False), campaign={"cycles": ["PERIOD_G_29463_1"]}, inbox=site.address, guard={"canary": 5}
-    )
+    config = night_config(desk, sandbox(preload=False), site.address, guard={"canary": 5})
     assert desk("nightly", "-c", config).code == 9
-    assert {path for path in site.everything() if ".report/" not in path} == {f"unfinished/{ends_as}"}
-    (run,) = Path("reports").glob("*Z-*")
+    assert lying_at(site) == {f"unfinished/{ends_as}"}
+    (run,) = runs()
     assert desk("resume", run, "--yes").code == 0
     assert desk("nightly", "-c", config).code == 0
-    assert {path for path in site.everything() if ".report/" not in path} == {f"done/{ends_as}"}
+    assert lying_at(site) == {f"done/{ends_as}"}
     beside = {path.partition(".report/")[0] for path in site.everything() if ".report/" in path}
     assert beside == (set() if site.kind == "folder" else {f"done/{ends_as}"})
     assert not [path for path in site.everything() if "/." in path]
@@ -53,7 +46,7 @@ def test_a_long_name_can_be_refused(desk: Desk, sandbox: Factory, site: Site) ->
     said = desk("nightly", "-c", config)
     assert said.code == 3, said
     short = f"{'x' * 240}.csv"
-    assert {path for path in site.everything() if ".report/" not in path} == {
+    assert lying_at(site) == {
         f"failed/{short}",
         f"failed/{short}.reason.txt",
     }

@@ -18,6 +18,7 @@ from batch.nightly.claims import Claims, let_go
 from batch.run.night_locks import NightLocks
 from tests.commands.conftest import Desk, Factory, customers
 from tests.crash.conftest import wait_until
+from tests.nightly.nights.conftest import lying_at, night_config
 
 if TYPE_CHECKING:
     from tests.nightly.inbox.conftest import Site
@@ -119,14 +120,11 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 # -- with the command -------------------------------------------------------------------------------------------------
 
 
-def test_what_a_killed_container_held_is_taken_again_by_the_next_one(
-    desk: Desk, sandbox: Factory, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_killed_container_held_is_taken_again_by_the_next_one(desk: Desk, sandbox: Factory, site: Site) -> None:
     """Broken once: each pod has another name and other process numbers, so the upload was hidden for seven days."""
-    monkeypatch.setattr("batch.run.nightly.SETTLE_S", 0)
     api = sandbox(preload=False, latency_ms=20)
     site.put("may.csv", customers(range(100, 160)).encode())
-    config = desk.config(api, campaign={"cycles": ["PERIOD_G_29463_1"]}, inbox=site.address, pacing={"concurrency": 2})
+    config = night_config(desk, api, site.address, pacing={"concurrency": 2})
     line = [sys.executable, "-c", IN_A_POD, "nightly", "-c", str(config)]
     with subprocess.Popen(line, cwd=desk.folder, stdout=subprocess.PIPE, env=os.environ) as night:
         assert wait_until(lambda: api.calls["enroll"] > 0, night)
@@ -135,8 +133,7 @@ def test_what_a_killed_container_held_is_taken_again_by_the_next_one(
     assert len(list(reports.glob(".night-*"))) == 1
     said = desk("nightly", "-c", config)
     assert said.code == 0, said
-    names = {name for name in site.everything() if ".report/" not in name}
-    assert names == {"done/may.csv"}
+    assert lying_at(site) == {"done/may.csv"}
     assert len(api.truth()) == 60
     assert list(reports.glob(".night-*")) == []
 

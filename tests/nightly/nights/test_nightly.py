@@ -5,50 +5,31 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.nightly import claims
 from batch.run import nightly
-from tests.commands.conftest import Desk, Factory, Said, customers
+from tests.commands.conftest import Desk, Factory, customers
 from tests.crash.conftest import wait_until
+from tests.nightly.nights.conftest import (
+    a_night,
+    access_refused,
+    dying,
+    lying_at,
+    lying_in,
+    night_config,
+    night_process,
+    put,
+    put_long_ago,
+    runs,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import RunningSandbox
+    from tests.crash.forks import Forks
     from tests.nightly.inbox.conftest import Site
-
-ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look twice at once: what tests put into an inbox is complete."""
-    monkeypatch.setattr(nightly, "SETTLE_S", 0)
-
-
-@pytest.fixture
-def inbox(desk: Desk) -> Path:
-    folder = desk.folder / "inbox"
-    folder.mkdir()
-    return folder
-
-
-def put(inbox: Path, name: str, *ids: int) -> None:
-    (inbox / name).write_text(customers(ids))
-
-
-def a_night(desk: Desk, api: RunningSandbox | str, address: object, **groups: object) -> Said:
-    """Spend a night with one config."""
-    config = desk.config(api, **({"campaign": ONE_CYCLE} | groups), inbox=str(address))
-    return desk("nightly", "-c", config)
-
-
-def lying_in(inbox: Path) -> list[str]:
-    return sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
 
 
 def calls(api: RunningSandbox) -> int:
@@ -63,7 +44,7 @@ def test_a_file_is_run_reported_and_put_away_wherever_the_inbox_is(desk: Desk, s
     assert "may.csv: Finished: 2 requests, all done. See " in said.err
     found = site.everything()
     assert found.pop("done/may.csv") == customers([1, 2]).encode()
-    (run,) = Path("reports").glob("*Z-*")
+    (run,) = runs()
     summary = json.loads((run / "summary.json").read_text())
     assert summary["input"][0]["path"] == f"{site.address}/may.csv"
     assert summary["outcomes"]["enrolled"] == 2
@@ -96,7 +77,7 @@ def test_a_file_that_was_seen_before_is_put_away_with_a_note(desk: Desk, sandbox
     assert "may.csv: Not sent: its content was sent before" in said.err
     assert lying_in(inbox) == ["done/may-2.csv", "done/may.csv"]
     assert calls(api) == before
-    assert len(list(Path("reports").glob("*Z-*"))) == 1
+    assert len(runs()) == 1
 
 
 def test_a_file_that_is_still_being_written_waits(
@@ -123,19 +104,16 @@ def test_an_api_that_is_silent_leaves_the_rest_in_the_inbox(desk: Desk, inbox: P
     assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
 
 
-def test_what_was_unfinished_is_resumed_first_and_its_file_follows(
-    desk: Desk, sandbox: Factory, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_unfinished_is_resumed_first_and_its_file_follows(desk: Desk, sandbox: Factory, site: Site) -> None:
     api = sandbox(preload=False)
     site.put("1-may.csv", customers([1]).encode())
     site.put("2-june.csv", customers([2]).encode())
-    with monkeypatch.context() as wrong:
-        wrong.setenv("SECRET", "no longer valid")
+    with access_refused():
         assert a_night(desk, api, site.address).code == 10
-    assert {name for name in site.everything() if ".report/" not in name} == {"2-june.csv", "unfinished/1-may.csv"}
+    assert lying_at(site) == {"2-june.csv", "unfinished/1-may.csv"}
     said = a_night(desk, api, site.address)
     assert said.code == 0, said
-    assert {name for name in site.everything() if ".report/" not in name} == {"done/1-may.csv", "done/2-june.csv"}
+    assert lying_at(site) == {"done/1-may.csv", "done/2-june.csv"}
     assert [call.customer for call in api.journal()] == [1, 2]
     assert a_night(desk, api, site.address).err == "nothing to do\n"
 
@@ -144,7 +122,7 @@ def test_the_file_of_a_run_that_a_person_resumed_follows(desk: Desk, sandbox: Fa
     put(inbox, "may.csv", *range(1, 40))
     assert a_night(desk, sandbox(preload=False), inbox, guard={"canary": 5}).code == 9
     assert lying_in(inbox) == ["unfinished/may.csv"]
-    (run,) = Path("reports").glob("*Z-*")
+    (run,) = runs()
     assert desk("resume", run, "--yes").code == 0
     assert desk("nightly", "-c", "config.yaml").code == 0
     assert lying_in(inbox) == ["done/may.csv"]
@@ -167,7 +145,7 @@ def test_several_configs_have_their_own_inboxes_and_a_bad_one_stops_no_other(
     desk: Desk, sandbox: Factory, inbox: Path
 ) -> None:
     put(inbox, "may.csv", 1)
-    config = desk.config(sandbox(preload=False), campaign=ONE_CYCLE, inbox=str(inbox))
+    config = night_config(desk, sandbox(preload=False), inbox)
     broken = desk.folder / "broken.yaml"
     broken.write_text(config.read_text().replace("inbox:", "in_box:"))
     lost = desk.folder / "lost.yaml"
@@ -186,10 +164,6 @@ def test_a_config_without_an_inbox_is_refused(desk: Desk) -> None:
 
 
 # -- death ------------------------------------------------------------------------------------------------------------
-
-
-class Died(BaseException):
-    """Stands for the death of the process."""
 
 
 @pytest.mark.parametrize(
@@ -211,68 +185,56 @@ def test_a_night_that_dies_anywhere_is_made_good_by_the_next(
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-
-    def die(*_: object, **__: object) -> None:
-        raise Died
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(where, die)
-        with pytest.raises(Died):
-            a_night(desk, api, inbox)
-    claims.OURS.clear()
+    with dying(where):
+        a_night(desk, api, inbox)
     said = a_night(desk, api, inbox)
     assert said.code == 0, said
     assert lying_in(inbox) == ["done/may.csv"]
     assert len(api.truth()) == 2
     assert calls(api) == 2
-    assert len(list(Path("reports").glob("*Z-*"))) == 1
+    assert len(runs()) == 1
 
 
-def test_a_night_that_is_killed_is_made_good_by_the_next(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+def test_a_night_that_is_killed_is_made_good_by_the_next(
+    desk: Desk, sandbox: Factory, inbox: Path, forks: Forks
+) -> None:
     api = sandbox(preload=False, latency_ms=20)
-    put(inbox, "may.csv", *range(100, 190))
-    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox), pacing={"concurrency": 2})
-    os.utime(inbox / "may.csv", (10**9, 10**9))
-    line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
-    with subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE) as night:
+    put_long_ago(inbox, "may.csv", *range(100, 190))
+    config = night_config(desk, api, inbox, pacing={"concurrency": 2})
+    with night_process(forks, desk, config) as night:
         assert wait_until(lambda: calls(api) > 0, night)
-        night.send_signal(signal.SIGKILL)
+        night.kill()
     assert "unfinished" not in " ".join(lying_in(inbox))
     assert desk("nightly", "-c", config).code == 0
     assert lying_in(inbox) == ["done/may.csv"]
     assert len(api.truth()) == 90
-    assert len(list(Path("reports").glob("*Z-*"))) == 1
+    assert len(runs()) == 1
 
 
-def test_a_night_that_is_stopped_drains_and_the_next_goes_on(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+def test_a_night_that_is_stopped_drains_and_the_next_goes_on(
+    desk: Desk, sandbox: Factory, inbox: Path, forks: Forks
+) -> None:
     api = sandbox(preload=False, latency_ms=20)
-    put(inbox, "1-may.csv", *range(100, 190))
-    put(inbox, "2-june.csv", 200)
-    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox), pacing={"concurrency": 2})
-    for name in ("1-may.csv", "2-june.csv"):
-        os.utime(inbox / name, (10**9, 10**9))
-    line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
-    with subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE, text=True) as night:
+    put_long_ago(inbox, "1-may.csv", *range(100, 190))
+    put_long_ago(inbox, "2-june.csv", 200)
+    config = night_config(desk, api, inbox, pacing={"concurrency": 2})
+    with night_process(forks, desk, config) as night:
         assert wait_until(lambda: calls(api) > 0, night)
         night.send_signal(signal.SIGTERM)
-        said = night.communicate()[1]
-    assert night.returncode == 7
-    assert "2-june.csv: stays in the inbox" in said
+        assert night.wait() == 7
+    assert "2-june.csv: stays in the inbox" in (desk.folder / "said").read_text()
     assert lying_in(inbox) == ["2-june.csv", "unfinished/1-may.csv"]
     assert desk("nightly", "-c", config).code == 0
     assert lying_in(inbox) == ["done/1-may.csv", "done/2-june.csv"]
     assert calls(api) == len(api.truth()) == 91
 
 
-def test_two_nights_at_once_send_everything_once(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+def test_two_nights_at_once_send_everything_once(desk: Desk, sandbox: Factory, inbox: Path, forks: Forks) -> None:
     api = sandbox(preload=False)
     for number in range(6):
-        put(inbox, f"{number}-may.csv", 10 * number + 1, 10 * number + 2)
-        os.utime(inbox / f"{number}-may.csv", (10**9, 10**9))
-    config = desk.config(api, campaign=ONE_CYCLE, inbox=str(inbox))
-    line = [sys.executable, "-m", "batch", "nightly", "-c", str(config)]
-    nights = [subprocess.Popen(line, cwd=desk.folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [night.communicate()[1] for night in nights]
-    assert [night.returncode for night in nights] == [0, 0], said
+        put_long_ago(inbox, f"{number}-may.csv", 10 * number + 1, 10 * number + 2)
+    config = night_config(desk, api, inbox)
+    with night_process(forks, desk, config) as one, night_process(forks, desk, config) as other:
+        assert (one.wait(), other.wait()) == (0, 0), (desk.folder / "said").read_text()
     assert lying_in(inbox) == [f"done/{number}-may.csv" for number in range(6)]
     assert calls(api) == len(api.truth()) == 12

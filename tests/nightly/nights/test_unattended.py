@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.errors import InputRefused, LedgerFailed
+from batch.nightly.choice import Upload
 from batch.nightly.moving_inbox import MovingInbox
 from batch.run import nightly, put_aside, unattended
 from batch.run.lock import locked
@@ -28,6 +29,7 @@ from tests.nightly.nights.conftest import (
     lying_in,
     night_config,
     put,
+    runs,
 )
 from tests.report.ledgers import LedgerOfTests
 
@@ -206,7 +208,7 @@ def test_one_file_that_cannot_be_taken_keeps_nobody_back(
     put(inbox, "2-june.csv", 2)
     real = MovingInbox.claim
 
-    def claim(self: MovingInbox, upload: nightly.Upload) -> object:
+    def claim(self: MovingInbox, upload: Upload) -> object:
         if upload.name == "1-may.csv":
             raise StorageFailed("it may not be renamed")
         return real(self, upload)
@@ -282,7 +284,8 @@ def test_a_dead_nights_file_is_not_called_sent_while_its_run_is_not_finished(
     renamed = (desk.folder / "config.yaml").rename(desk.folder / "renamed.yaml")
     said = desk("nightly", "-c", renamed)
     assert said.code == 7
-    assert "is held by the run" in said.err
+    (run,) = runs()
+    assert f"may.csv: Its own run, {run.name}, is not finished. " in said.err
     assert lying_in(inbox) == ["unfinished/may.csv"]
     assert api.calls["enroll"] == 0
 
@@ -319,7 +322,7 @@ def test_two_inboxes_with_the_same_file_are_both_seen_to(desk: Desk, sandbox: Fa
 
 
 def test_what_is_noted_needs_no_room_on_a_disk_that_has_become_full(tmp_path: Path) -> None:
-    put_aside.taken(tmp_path, "inbox", "a claim")
+    put_aside.taken(tmp_path, "inbox", "a claim", Upload("may.csv", 1, 1))
     (note,) = tmp_path.iterdir()
     size, inode = note.stat().st_size, note.stat().st_ino
     put_aside.remember(tmp_path, "inbox", "failed/" + "x" * 200, "a claim")
