@@ -4,6 +4,7 @@
     +-- UsageError              2   a wrong command line
     |   +-- ConfigError         2   a wrong config file or an unset secret
     +-- InputRefused            3   the upload cannot be used; nothing was sent
+    |   +-- FileRefused         3   the same, said without a cell or a header of it
     +-- ApiSilent               7   the API does not answer a question before anything is sent
     +-- Interrupted             7   Ctrl-C or SIGTERM while nothing was out
     +-- LookUpsStopped    6, 7, 10   the look-up of customers stopped; what was found is kept, `resume` goes on
@@ -20,13 +21,13 @@ EXIT_CODES = {
     0: "all done; exact duplicates alone are no fault",
     1: "our own fault, or a fault of this machine",
     2: "usage or config: nothing was sent",
-    3: "input refused, or no usable row: nothing was sent",
+    3: "input refused, or no row can be used: nothing was sent",
     4: "finished; some rows or requests need work",
     5: "finished; some requests are in doubt",
     6: "stopped by a guard; `resume` goes on",
     7: "stopped (signal, --limit, --until, a no, a silent API); `resume` goes on",
     8: "another process is at work on this run",
-    9: "the sample is done and waits for a word; `resume` goes on",
+    9: "the sample (canary) is done and waits for your go-ahead; `resume` goes on",
     10: "access or scope refused; mend it, then `resume`",
     11: "the accounts do not balance; do not rely on the report",
 }
@@ -54,9 +55,20 @@ class ConfigError(UsageError):
 
 
 class InputRefused(EnrollBatchError):
-    """The upload cannot be read exactly, or holds nothing to send."""
+    """The upload cannot be read exactly, or holds nothing to send. `told`: what of that quotes nothing of it."""
 
     exit_code = 3
+
+    def __init__(self, text: str, *, told: str = "") -> None:
+        super().__init__(text)
+        self.told = told
+
+
+class FileRefused(InputRefused):
+    """The same, for what its whole text may be told to anybody."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, told=text)
 
 
 class ApiSilent(EnrollBatchError):

@@ -125,7 +125,7 @@ def match_columns(headers: Sequence[str], renamed: Mapping[str, str]) -> dict[st
             roles |= {name: _find(name, headers, renamed) for name in LOOKED_UP}
     found = {name: index for name, index in roles.items() if index is not None}
     if not found.keys() & {"customer_id", *LOOKED_UP}:
-        raise InputRefused(_without_customer(headers))
+        raise InputRefused(_without_customer(headers), told="no column names the customers")
     _refuse_slips(headers, found)
     return found
 
@@ -162,7 +162,8 @@ def _find(name: str, headers: Sequence[str], renamed: Mapping[str, str]) -> int 
     if not places:
         raise InputRefused(
             f"input.columns says that {name} is the column {quoted(wanted)}, which is not in the file; "
-            f"its columns are {_listed(headers)}"
+            f"its columns are {_listed(headers)}",
+            told=f"it has no column as input.columns names it for {name}",
         )
     return _only(name, places, headers)
 
@@ -172,7 +173,8 @@ def _only(name: str, places: Sequence[int], headers: Sequence[str]) -> int | Non
         which = " and ".join(f"{quoted(headers[i])} (column {i + 1})" for i in places)
         raise InputRefused(
             f"{len(places)} columns could be {name}: {which}; remove or rename all but one, "
-            "or name one in input.columns"
+            "or name one in input.columns",
+            told=f"{len(places)} columns could be {name}",
         )
     return places[0] if places else None
 
@@ -193,7 +195,8 @@ def _refuse_slips(headers: Sequence[str], found: Mapping[str, int]) -> None:
             if index not in taken and _is_nearly(header_key(header), name.replace("_", "")):
                 raise InputRefused(
                     f"column {quoted(header)} is almost {name} and would be ignored; name it {name}, "
-                    "or something quite different if it is another thing"
+                    "or something quite different if it is another thing",
+                    told=f"the header of a column is almost {name}",
                 )
 
 

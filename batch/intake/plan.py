@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 from batch.intake import cells as read
 from batch.intake.cells import Fault
 from batch.intake.column import Column
@@ -176,7 +176,7 @@ class Planner:
         if own is None or self._is_streak or (group == own and scope.org_id is None):
             return
         other = f"target group {group}" + (f" of organisation {scope.org_id}" if scope.org_id is not None else "")
-        raise InputRefused(
+        raise FileRefused(
             f"campaign.cycles: api means the cycles of target group {own} of our own organisation, and this row names "
             f"{other}; give each group a file and a config of its own, or write campaign.cycles out, or add a column "
             "period_name"
@@ -228,12 +228,10 @@ class Planner:
         rules, roles = self._rules, self._roles
         for name, value in (("target_group_id", rules.target_group_id), ("target_id", rules.target_id)):
             if value is None and name not in roles:
-                raise InputRefused(
-                    f"neither a column {name} nor campaign.{name} says where to enroll; give one of them"
-                )
+                raise FileRefused(f"neither a column {name} nor campaign.{name} says where to enroll; give one of them")
         every_row_enrolls = "action" not in roles and rules.action is Action.ENROLL
         if rules.kind is Kind.MILESTONE and every_row_enrolls and "period_name" not in roles and not rules.cycles:
-            raise InputRefused(_NO_CYCLE)
+            raise FileRefused(_NO_CYCLE)
 
 
 _NO_CYCLE = "neither a column period_name nor campaign.cycles names a cycle; give one of them"

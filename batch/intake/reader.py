@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, TypeVar
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.formats.binary import open_binary
 from batch.intake.formats.content import Content, content_of
 from batch.intake.formats.grid import refuse_wide
@@ -117,7 +117,7 @@ class Table:
                 expected += 1
             expected = number + 1
             if self._may_be_cut and number - self.header_row >= OWN_SHEET_ROWS:
-                raise InputRefused(
+                raise FileRefused(
                     f'{self.path.name}, sheet "{self.sheet}": a sheet of a report shows at most {OWN_SHEET_ROWS} '
                     "requests; give the CSV files beside it instead"
                 )
@@ -136,7 +136,7 @@ class Table:
         if ours[self._customer] not in keys:
             return
         if any(keys[index : index + 1] != ours[index : index + 1] for index in self._named):
-            raise InputRefused(
+            raise FileRefused(
                 f"{_where(self.path, self.sheet)}: row {row.row} is the header of another table, whose columns stand "
                 "in another order; keep one table in a file"
             )
@@ -214,10 +214,10 @@ def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
     if rules.header_row is not None:
         header = next((row for row in grid.rows() if row.row >= rules.header_row), None)
         if header is None or header.row > rules.header_row or not any(_texts(header)):
-            raise InputRefused(f"{where}: row {rules.header_row} (input.header_row) is blank or not there")
+            raise FileRefused(f"{where}: row {rules.header_row} (input.header_row) is blank or not there")
         return header
     if best is None or not likeness[best.row]:
-        raise InputRefused(
+        raise FileRefused(
             f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id, mobile, email "
             "or external_id; add a header row, name its customer column in input.columns, or say in input.header_row "
             "where it is"
@@ -237,10 +237,10 @@ def _refuse_rows_above(
     columns = customer_columns(_texts(header), rules.header_names)
     for row in above:
         if likeness[row.row]:
-            raise InputRefused(f"{where}: rows {row.row} and {header.row} both look like a header; {remedy}")
+            raise FileRefused(f"{where}: rows {row.row} and {header.row} both look like a header; {remedy}")
         texts = _texts(row)
         if any(_CUSTOMER.fullmatch(texts[index]) for index in columns if index < len(texts)):
-            raise InputRefused(
+            raise FileRefused(
                 f"{where}: row {row.row}, above the header in row {header.row}, has a number in the column of the "
                 f"customers; {remedy}"
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 from batch.intake.headers import HEADER_WITHIN, is_own_report
 from batch.intake.raw_cells import BLANKS, cell_text, is_blank_row, quoted
 from batch.model import GROUP_OF, Group, Outcome
@@ -49,12 +49,12 @@ def choose_sheets(file_name: str, sheets: Sequence[Sheet], wanted: str | None) -
         remarks = tuple(f"the hidden sheet {quoted(sheet.name)} holds data and was not read" for sheet in hidden)
         return [(visible[0].name, remarks)]
     if visible:
-        raise InputRefused(
+        raise FileRefused(
             f"{file_name}: several sheets hold data: {_listed(visible)}; name the one to read in input.sheet"
         )
     if hidden:
-        raise InputRefused(f"{file_name}: only hidden sheets hold data: {_listed(hidden)}; show the sheet to be read")
-    raise InputRefused(f"{file_name}: no sheet holds data")
+        raise FileRefused(f"{file_name}: only hidden sheets hold data: {_listed(hidden)}; show the sheet to be read")
+    raise FileRefused(f"{file_name}: no sheet holds data")
 
 
 def is_sheet_of_ours(name: str, sheets: Sequence[Sheet]) -> bool:
@@ -67,9 +67,9 @@ def _named(file_name: str, sheets: Sequence[Sheet], wanted: str) -> str:
         sheet for sheet in sheets if sheet.name.strip(BLANKS).casefold() == wanted.strip(BLANKS).casefold()
     ]
     if len(same) != 1:
-        raise InputRefused(f"{file_name}: no sheet {quoted(wanted)} (input.sheet); its sheets are {_listed(sheets)}")
+        raise FileRefused(f"{file_name}: no sheet {quoted(wanted)} (input.sheet); its sheets are {_listed(sheets)}")
     if not _has_data(same[0]):
-        raise InputRefused(f"{file_name}: the sheet {quoted(wanted)} (input.sheet) is empty")
+        raise FileRefused(f"{file_name}: the sheet {quoted(wanted)} (input.sheet) is empty")
     return same[0].name
 
 
@@ -90,7 +90,7 @@ def _failures(file_name: str, sheets: Sequence[Sheet]) -> list[str]:
         if first is not None and (_texts(first)[column:] or [""])[0] not in _DONE:
             names.append(sheet.name)
     if not names:
-        raise InputRefused(f"{file_name}: this report lists no request that failed; there is nothing to send again")
+        raise FileRefused(f"{file_name}: this report lists no request that failed; there is nothing to send again")
     return names
 
 

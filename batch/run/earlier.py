@@ -47,7 +47,7 @@ class SentBefore(InputRefused):
     """A file that another run has begun to send."""
 
     def __init__(self, text: str, run: EarlierRun) -> None:
-        super().__init__(text)
+        super().__init__(text, told=text)
         self.run = run
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 from batch.storage.failures import StorageFailed
 from batch.storage.fetching import fetch
 from batch.storage.paths import RemotePath
@@ -94,13 +94,13 @@ def fingerprint(path: Path) -> tuple[int, str]:
     digest = hashlib.sha256()
     try:
         if path.exists() and not path.is_file():  # a pipe or a device may have no end
-            raise InputRefused(f"{path}: not a file; name the spreadsheet itself")
+            raise FileRefused(f"{path}: not a file; name the spreadsheet itself")
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
             return os.fstat(file.fileno()).st_mtime_ns, digest.hexdigest()
     except OSError as error:
-        raise InputRefused(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise FileRefused(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def _copies(run_folder: Path, inputs: Iterable[Source]) -> list[Path]:
@@ -127,7 +127,7 @@ def _is_whole(copy: Path, sha256: str | None) -> bool:
 
 def _fetch(source: RemotePath | HandedOver, target: Path) -> None:
     if not source.name:
-        raise InputRefused(f"{source}: this is a folder; give a file in it")
+        raise FileRefused(f"{source}: this is a folder; give a file in it")
     try:
         target.parent.mkdir(exist_ok=True)
         if isinstance(source, HandedOver):
@@ -135,8 +135,8 @@ def _fetch(source: RemotePath | HandedOver, target: Path) -> None:
         else:
             fetch(source, target)
     except StorageFailed as failure:
-        raise InputRefused(f"{source}: {failure.text}") from failure
+        raise FileRefused(f"{source}: {failure.text}") from failure
     except OSError as error:
-        raise InputRefused(
+        raise FileRefused(
             f"{target.parent}: cannot be written ({error.strerror}); choose another --run-dir"
         ) from error

@@ -47,6 +47,7 @@ from batch.run.unattended import (
     look_ups_stopped,
     resume_command,
     send_unattended,
+    sentence,
 )
 from batch.run.unfinished import NIGHTLY, Next, look_at, lost_config, state_of_sender, unfinished_runs
 from batch.storage.failures import StorageFailed
@@ -132,8 +133,8 @@ class Night:
             raise
 
     def _unusable(self, failure: StorageFailed) -> Ended:
-        text, told = f"the inbox: {failure.text}", "The inbox cannot be used."
-        return Ended(self._inbox.shown, 1, text, told=told, after=After.LEAVE_THE_REST)
+        told = f"The inbox cannot be used: {failure.text}."
+        return Ended(self._inbox.shown, 1, f"the inbox: {failure.text}", told=told, after=After.LEAVE_THE_REST)
 
     @property
     def _is_over(self) -> bool:
@@ -172,7 +173,7 @@ class Night:
                 place = self._inbox.move_on(aside.place, ending, aside.folder, reason=reason)
             except StorageFailed as failure:
                 text = f"its run has ended, but it could not be moved to {ending}: {failure.text}"
-                self._note(Ended(name, 1, text, told="Its run has ended, but it could not be moved."))
+                self._note(Ended(name, 1, text, told=sentence(text)))
                 continue
             if place is not None and place != aside.place:
                 self._say(f"{name}: its run has ended; the file is now {place}")
@@ -223,7 +224,8 @@ class Night:
             claim = self._inbox.claim(upload)
         except StorageFailed as failure:
             self._inbox.look()
-            return Ended(upload.name, 1, f"it cannot be taken: {failure.text}", told="It cannot be taken.")
+            text = f"it cannot be taken: {failure.text}"
+            return Ended(upload.name, 1, text, told=sentence(text))
         if claim is None:
             self._missed(upload.name)
             return None
@@ -307,7 +309,7 @@ class Night:
             is_for_all = True
             ended = replace(ended, text=f"{ended.text}; nor can it be given back: {failure.text}")
         after = After.LEAVE_THE_REST if is_for_all else After.GO_ON
-        place, told = f"{self._inbox.shown}/{ended.name}", "Not begun, for no fault of the file."
+        place, told = f"{self._inbox.shown}/{ended.name}", f"Not begun, for no fault of the file. {ended.told}"
         return replace(ended, text=f"{ended.text}; it stays in the inbox", told=told, place=place, after=after)
 
     def _run(self, claim: Claim) -> Ended:

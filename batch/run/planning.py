@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import AccessRefused, ApiSilent, InputRefused, RunLocked, UsageError
+from batch.errors import AccessRefused, ApiSilent, FileRefused, InputRefused, RunLocked, UsageError
 from batch.intake.headers import likely_columns
 from batch.intake.plan import Planner, PlanRules, is_blank, match_columns
 from batch.intake.reader import ReadRules, Table, open_tables
@@ -46,14 +46,25 @@ class Preview:
     first_requests: tuple[EnrollmentRequest, ...]
     remarks: tuple[str, ...]
     notes: tuple[str, ...]
-    problems: tuple[tuple[str, int], ...]
-    """Row problems by kind, with how many rows or requests each."""
+    problems: tuple[tuple[str, int, FirstProblem], ...]
+    """Row problems by kind, with how many rows or requests each, and the first."""
     hours: tuple[str, ...] = ()
     """Whether the work fits into the hours in which requests may start, and when it ends; nothing where any will do."""
     later_cycle_count: int = 0
     """Open requests to enroll, without a balance, that follow another cycle of the same customer and target."""
     first_cycle_is: str = ""
     """Which cycle `expand: first` would send alone; blank where it does not apply, or would lose a balance."""
+    is_refused: bool = False
+    """Whether nothing of it will be sent, because too many rows have problems."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstProblem:
+    """A row problem, as an example of its kind."""
+
+    row: int
+    column: str
+    hint: str
 
 
 def plan(
@@ -108,7 +119,7 @@ def plan_again(run: OpenRun, asking: Asking = QUIETLY) -> PlanTotals:
     files = gather(run.folder, [_kept_source(run, path, sha256) for path, sha256 in inputs], kept)
     for file, sha256 in zip(files, kept, strict=True):
         if sha256 not in {None, file.sha256}:
-            raise InputRefused(
+            raise FileRefused(
                 f"{file.shown}: has changed since this run began to read it; nothing was sent; run it anew"
             )
     if command == "run" and None in kept:  # it died before it could look
@@ -167,7 +178,7 @@ def refuse_org_with_v3(run: OpenRun) -> None:
     Raises: InputRefused.
     """
     if run.settings.api.version == "v3" and run.ledger.read("SELECT 1 FROM scope WHERE org_id IS NOT NULL LIMIT 1"):
-        raise InputRefused("the column org_id needs api.version v3.1; v3 knows no connected organisations")
+        raise FileRefused("the column org_id needs api.version v3.1; v3 knows no connected organisations")
 
 
 def _plan_input(writer: PlanWriter, run: OpenRun, file: InputFile, cycles: CyclesOfRun) -> None:
@@ -189,7 +200,7 @@ def _plan_input(writer: PlanWriter, run: OpenRun, file: InputFile, cycles: Cycle
             rows_read, rows_blank = _plan_rows(writer, planner, table, look_ups)
         writer.end_input(rows_read, rows_blank)
     if fingerprint(file.path) != (file.modified_ns, file.sha256):
-        raise InputRefused(f"{file.shown}: the file changed while it was read; nothing was sent; run it again")
+        raise FileRefused(f"{file.shown}: the file changed while it was read; nothing was sent; run it again")
 
 
 def _planner(settings: Settings, table: Table, cycles: CyclesOfRun) -> tuple[Planner, dict[str, int]]:
@@ -203,7 +214,7 @@ def _planner(settings: Settings, table: Table, cycles: CyclesOfRun) -> tuple[Pla
 def _of_table(table: Table, refusal: InputRefused, row: int | None = None) -> InputRefused:
     sheet = f', sheet "{table.sheet}"' if table.sheet else ""
     at = f", row {row}" if row else ""
-    return InputRefused(f"{table.path.name}{sheet}{at}: {refusal.text}")
+    return InputRefused(f"{table.path.name}{sheet}{at}: {refusal.text}", told=refusal.told)
 
 
 def _likely(table: Table, roles: dict[str, int]) -> list[str]:
@@ -252,18 +263,22 @@ def check_problems(run: OpenRun, totals: PlanTotals) -> None:
     """
     listed = f"they are listed in {run.folder / 'rejected_rows.csv'}"
     if totals.rows_read == totals.rows_blank:
-        raise InputRefused(
-            "nothing stands below the header; nothing was sent: put the customers there, one in each row"
-        )
+        raise FileRefused("nothing stands below the header; nothing was sent: put the customers there, one in each row")
     if not totals.unique:
-        raise InputRefused(f"no usable row among {totals.rows_read - totals.rows_blank}; {listed}")
+        raise InputRefused(_none_usable(totals.rows_read - totals.rows_blank, listed))
     allowed = run.settings.input.max_problems
     rows = totals.rows_read - totals.rows_blank
     if totals.rows_with_problems > allowed * rows:
         raise InputRefused(
-            f"{totals.rows_with_problems} of {rows} rows have problems, more than input.max_problems ({allowed:.0%}); "
-            f"nothing was sent: mend them or raise it, then run the whole upload; {listed}"
+            f"{totals.rows_with_problems:,} of {rows:,} rows that are not blank have problems, more than "
+            f"input.max_problems ({allowed:.0%}); nothing was sent: mend them, or raise input.max_problems; then run "
+            f"the whole upload; {listed}"
         )
+
+
+def _none_usable(rows: int, listed: str) -> str:
+    which = "the one row that is not blank cannot" if rows == 1 else f"none of the {rows:,} rows can"
+    return f"{which} be used; {listed}"
 
 
 def preview(run: OpenRun) -> Preview:
@@ -283,10 +298,17 @@ def preview(run: OpenRun) -> Preview:
             f"{text} ({count:,} row{'' if count == 1 else 's'})"
             for text, count in read("SELECT text, row_count FROM note")
         ),
-        problems=tuple(read("SELECT problem, count(*) FROM row_problem GROUP BY problem ORDER BY 2 DESC, 1")),
+        problems=tuple(
+            (kind, count, FirstProblem(*first))
+            for kind, count, _, *first in read(
+                "SELECT p.problem, count(*), min(p.problem_no), s.row, p.column, p.hint FROM row_problem p"
+                " JOIN source_row s USING (row_no) GROUP BY p.problem ORDER BY 2 DESC, 1"
+            )
+        ),
         hours=tuple(hours_lines(open_count, run.settings, run.overrides, time.time_ns())),
         later_cycle_count=later_cycle_count(run.ledger),
         first_cycle_is=_first_cycle(run),
+        is_refused=not _is_worth_sending(run),
     )
 
 

@@ -26,7 +26,7 @@ from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import Outcome, State, StopReason
 from batch.report.reconcile import reconcile
-from batch.report.words import counted, verdict
+from batch.report.words import counted, stop_words, verdict
 from batch.run.closing import close_refused, close_run, send_and_close
 from batch.run.earlier import SentBefore, refuse_if_sent_since
 from batch.run.looking_up import Asking
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from batch.run.unfinished import Unfinished
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_WITH_CAUSE = frozenset({StopReason.REFUSED, StopReason.SILENT, StopReason.GUARD, StopReason.FAULT})
+"""Stops whose own text says more than the verdict. None of them quotes what a row holds."""
 UNATTENDED = Asking(waits=False)
 """How look-ups are made without a person."""
 
@@ -159,6 +161,8 @@ def send_unattended(run: OpenRun, name: str, config: Path, tonight: Settings) ->
     text = f"{told} See {run.folder}"
     if stop is not None:
         after = _after(stop.reason, run, tonight, accounts)
+        if stop.reason in _WITH_CAUSE:
+            told = f"{told} {sentence(stop_words(stop.text))}"
         text = f"{told} {_next_words(stop.reason, run, config)}"
     return _ended(run, name, accounts.exit_code, text, told, after)
 
@@ -183,12 +187,23 @@ def ended_before(name: str, folder: Path) -> Ended:
 
 def failed(name: str, error: Exception, folder: Path | None = None) -> Ended:
     """Return what an error has made of a file or run."""
-    if isinstance(error, EnrollBatchError):
-        code = 1 if isinstance(error, InputRefused) and not is_of_the_file(error) else error.exit_code
-        return Ended(name, code, error.text.removeprefix(f"{name}: "), folder)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{PurePath(frame.filename).name}:{frame.lineno}"
-    return Ended(name, 1, f"a fault of enroll-batch itself ({type(error).__name__} in {place})", folder)
+    if isinstance(error, InputRefused):
+        code = error.exit_code if is_of_the_file(error) else 1
+        told = error.told if code == error.exit_code else error.text  # a fault of the machine quotes nothing of it
+        text = error.text
+    elif isinstance(error, EnrollBatchError):
+        code, text, told = error.exit_code, error.text, error.text
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{PurePath(frame.filename).name}:{frame.lineno}"
+        code, text = 1, f"a fault of enroll-batch itself ({type(error).__name__} in {place})"
+        told = text
+    return Ended(name, code, text.removeprefix(f"{name}: "), folder, sentence(told.removeprefix(f"{name}: ")))
+
+
+def sentence(text: str) -> str:
+    """Return a line as a message has it."""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def resume_command(folder: Path) -> str:

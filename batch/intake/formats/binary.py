@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import python_calamine
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.formats import traps
 from batch.intake.formats.compound_file import BrokenContainer, CompoundFile
 from batch.intake.formats.grid import Grid, HiddenRows, Sheet, Workbook, hidden_remarks, refuse_wide
@@ -65,13 +65,13 @@ def open_binary(path: Path, *, is_package: bool) -> Workbook:
 
 def _xls_looks(path: Path) -> list[RecordLook]:
     if path.stat().st_size > MAX_XLS_BYTES:
-        raise InputRefused(f"{path.name}: more than {MAX_XLS_BYTES} bytes; save it as .xlsx")
+        raise FileRefused(f"{path.name}: more than {MAX_XLS_BYTES} bytes; save it as .xlsx")
     container = CompoundFile(path.read_bytes())
     if "EncryptedPackage" in container:
         raise PermissionError
     name = next((name for name in ("Workbook", "Book") if name in container), None)
     if name is None:
-        raise InputRefused(f"{path.name} is an old Office document and no workbook; save the table as .xlsx or CSV")
+        raise FileRefused(f"{path.name} is an old Office document and no workbook; save the table as .xlsx or CSV")
     stream = container.stream(name)
     look = look_at_xls_book(stream)
     return [look_at_xls_sheet(stream, place, look) for place in look.places]
@@ -134,7 +134,7 @@ def _refuse_sparse(path: Path, looks: Sequence[RecordLook]) -> None:
     cells = sum(look.area for look in looks)
     if cells > max(_MAX_SPARSE, _SPARSE * sum(look.value_count for look in looks)):
         look = max(looks, key=lambda look: look.area - look.value_count)
-        raise InputRefused(
+        raise FileRefused(
             f"{path.name}: {counted(look.value_count, 'value')} spread over {counted(look.last_row + 1, 'row')} and "
             f"{counted(look.last_column + 1, 'column')}; remove what stands far away from the table"
         )
@@ -201,15 +201,16 @@ def _damage_named(path: Path) -> Iterator[None]:
         with _quiet():
             yield
     except (PermissionError, python_calamine.PasswordError):
-        raise InputRefused(f"{path.name}: protected by a password; save a copy without one") from None
+        raise FileRefused(f"{path.name}: protected by a password; save a copy without one") from None
     except _DAMAGE as error:
-        raise InputRefused(f"{path.name}: damaged or cut off ({error}); open it and save it again") from None
+        what, remedy = f"{path.name}: damaged or cut off", "open it and save it again"
+        raise InputRefused(f"{what} ({error}); {remedy}", told=f"{what}; {remedy}") from None
     except InputRefused:
         raise
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # how the library, written in Rust, dies of a damaged file
             raise
-        raise InputRefused(f"{path.name}: damaged; open it in a spreadsheet program and save it again") from None
+        raise FileRefused(f"{path.name}: damaged; open it in a spreadsheet program and save it again") from None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 from batch.intake.formats.package import Package
 from batch.intake.formats.xlsx_book import main_part_of
 
@@ -61,23 +61,23 @@ def content_of(path: Path) -> Content:
     Raises: InputRefused where it cannot be opened, is empty, or is something that is not read.
     """
     if (shown := _readable(str(path.absolute()))) != str(path.absolute()):
-        raise InputRefused(f"{shown}: the name of the file or of its folder is not UTF-8; rename it")
+        raise FileRefused(f"{shown}: the name of the file or of its folder is not UTF-8; rename it")
     try:
         if path.exists() and not path.is_file():
-            raise InputRefused(f"{path}: not a file; name the spreadsheet itself")
+            raise FileRefused(f"{path}: not a file; name the spreadsheet itself")
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
     except OSError as error:
-        raise InputRefused(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise FileRefused(f"{path}: cannot be read ({error.strerror}); check the path") from None
     for mark, what in _NOT_READ:
         if head.startswith(mark):
-            raise InputRefused(f"{path.name} {what}")
+            raise FileRefused(f"{path.name} {what}")
     if head.startswith(_OLE):
         return Content.OLE
     if head.startswith(_ZIP):
         return _package_content(path)
     if markup := _markup(head):
-        raise InputRefused(f"{path.name} is {markup}, whatever its name says; {_SAVE_AS}")
+        raise FileRefused(f"{path.name} is {markup}, whatever its name says; {_SAVE_AS}")
     return Content.TEXT
 
 
@@ -111,4 +111,4 @@ def _package_content(path: Path) -> Content:
             return Content.XLSB
         if main_part and _WORKBOOK.search(package.read(main_part, _HEAD)):
             return Content.XLSX
-    raise InputRefused(f"{path.name} is a zip archive and no workbook; unpack it, or save the sheet as .xlsx or CSV")
+    raise FileRefused(f"{path.name} is a zip archive and no workbook; unpack it, or save the sheet as .xlsx or CSV")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,6 +96,6 @@ def refuse_wide(file_name: str, sheet: str | None, width: int) -> None:
     """
     if width > MAX_COLUMNS:
         where = f'{file_name}, sheet "{sheet}"' if sheet else file_name
-        raise InputRefused(
+        raise FileRefused(
             f"{where}: {width} columns; at most {MAX_COLUMNS} are read: remove what stands to the right of the table"
         )

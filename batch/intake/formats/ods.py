@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.formats import traps
 from batch.intake.formats.grid import MAX_COLUMNS, Grid, HiddenRows, Sheet, Workbook, hidden_remarks, refuse_wide
 from batch.intake.formats.number_formats import Shown, as_shown, stored_number
@@ -89,7 +89,7 @@ def _refuse_locked(package: Package) -> None:
     manifest = "META-INF/manifest.xml"
     locked = manifest in package and b"encryption-data" in package.read(manifest)
     if locked or "encrypted-package" in package:
-        raise InputRefused(f"{package.path.name}: protected by a password; save a copy without one")
+        raise FileRefused(f"{package.path.name}: protected by a password; save a copy without one")
 
 
 def _grid(package: Package, number: int, look: _SheetLook) -> Grid:
@@ -211,7 +211,7 @@ class _Rows(XmlHandler):
         if self._in_paragraph and not self._aside and not self._sheets_to_come:
             self._paragraphs[-1].append(piece)  # LibreOffice writes repeated blanks as they are
             if len(self._paragraphs[-1]) > MAX_TEXT:
-                raise InputRefused(f"{self._file_name}: a cell with more text than a cell can hold")
+                raise FileRefused(f"{self._file_name}: a cell with more text than a cell can hold")
 
     def _note_blank(self, name: str, attributes: dict[str, str]) -> None:
         if name == f"{_TEXT}s":
@@ -227,7 +227,7 @@ class _Rows(XmlHandler):
         if cell is None or isinstance(cell, Unreadable):  # blank to the end of the sheet, or a wide merged cell
             count = min(count, MAX_COLUMNS + 1 - len(self._cells))
         elif len(self._cells) + count > MAX_COLUMNS:
-            raise InputRefused(f"{self._file_name}: values beyond column {MAX_COLUMNS}; remove them")
+            raise FileRefused(f"{self._file_name}: values beyond column {MAX_COLUMNS}; remove them")
         self._cells.extend([cell] * count)
 
     def _end_row(self) -> None:
@@ -239,7 +239,7 @@ class _Rows(XmlHandler):
             return
         self._repeated += self._repeats - 1
         if self._row > MAX_ROWS or self._repeated > _MAX_REPEATED:
-            raise InputRefused(f"{self._file_name}: refused as a bomb: it repeats rows {self._repeated} times")
+            raise FileRefused(f"{self._file_name}: refused as a bomb: it repeats rows {self._repeated} times")
         self.rows.extend(SourceRow(row, tuple(cells)) for row in range(first, self._row + 1))
 
     def _typed(self) -> Cell:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from xml.parsers import expat  # its entities are switched off below
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused, InputRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,18 +88,18 @@ class Package:
     def _info(self, part: str) -> zipfile.ZipInfo:
         info = self._parts.get(part.lower().lstrip("/"))
         if info is None:
-            raise InputRefused(f"{self.path.name}: damaged: its part {part} is missing; open it and save it again")
+            raise FileRefused(f"{self.path.name}: damaged: its part {part} is missing; open it and save it again")
         return info
 
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
         infos, name = self._zip.infolist(), self.path.name
         if len(infos) > MAX_PARTS:
-            raise InputRefused(f"{name}: {len(infos)} parts in the package; this is no workbook")
+            raise FileRefused(f"{name}: {len(infos)} parts in the package; this is no workbook")
         parts = {info.filename.lower().lstrip("/"): info for info in infos}
         if len(parts) < len(infos):
-            raise InputRefused(f"{name}: damaged: two parts of the package have one name; open it and save it again")
+            raise FileRefused(f"{name}: damaged: two parts of the package have one name; open it and save it again")
         if any(info.flag_bits & 1 for info in infos):
-            raise InputRefused(f"{name}: protected by a password; save a copy without one")
+            raise FileRefused(f"{name}: protected by a password; save a copy without one")
         for info in infos:
             _refuse_bomb(f"{name}: refused as a zip bomb: its part {info.filename}", info.file_size, info.compress_size)
         packed = sum(info.compress_size for info in infos)
@@ -109,7 +109,7 @@ class Package:
 
 def _refuse_bomb(what: str, size: int, packed: int) -> None:
     if size > MAX_BYTES or (size > RATIO_FROM_BYTES and size > packed * MAX_RATIO):
-        raise InputRefused(f"{what} unpacks from {packed} to {size} bytes")
+        raise FileRefused(f"{what} unpacks from {packed} to {size} bytes")
 
 
 @contextmanager
@@ -117,7 +117,8 @@ def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise InputRefused(f"{path.name}: damaged or cut off ({error}); open it and save it again") from None
+        what, remedy = f"{path.name}: damaged or cut off", "open it and save it again"
+        raise InputRefused(f"{what} ({error}); {remedy}", told=f"{what}; {remedy}") from None
 
 
 def parse_xml(package: Package, part: str, handler: XmlHandler) -> None:
@@ -155,9 +156,9 @@ def parsing(package: Package, part: str, handler: XmlHandler) -> Iterator[Callab
         yield lambda piece: parser.Parse(piece, False)
         parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, UnicodeError) as error:  # the last two where the XML names an odd encoding
-        raise InputRefused(f"{package.path.name}: damaged: {part}: {error}; open it and save it again") from None
+        raise FileRefused(f"{package.path.name}: damaged: {part}: {error}; open it and save it again") from None
     except _DoctypeFound:
-        raise InputRefused(
+        raise FileRefused(
             f"{package.path.name}: refused: {part} declares a document type, which no spreadsheet program writes; "
             "it could hold an entity bomb"
         ) from None

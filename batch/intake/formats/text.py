@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.formats.grid import Grid
 from batch.intake.headers import HEADER_WITHIN, OWN_REPORT, known_names
 from batch.intake.raw_cells import BLANKS, Unreadable, quoted
@@ -77,11 +77,11 @@ def open_text(path: Path, encoding: str | None, delimiter: str | None, header_na
     """
     used, look, remarks = _decode(path, encoding)
     if look.is_empty:
-        raise InputRefused(f"{path.name}: the file is empty")
+        raise FileRefused(f"{path.name}: the file is empty")
     layout = _Layout(path, used, has_nul_tail=look.has_nul_tail, has_loose_quotes=look.has_loose_quotes)
     if look.has_nul and not look.has_nul_tail:
         line = next(number for number, text in enumerate(_lines(layout), 1) if "\0" in text)
-        raise InputRefused(
+        raise FileRefused(
             f"{path.name}, line {line}: a NUL character, so the file is damaged or in another encoding; "
             "export it again, or set input.encoding"
         )
@@ -132,14 +132,14 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, _Look, tuple[str, ..
     except UnicodeDecodeError as error:
         not_utf8 = error
     if line := _where_utf8_breaks(path):
-        raise InputRefused(
+        raise FileRefused(
             f"{path.name}: begins as UTF-8, and is broken or in another encoding from line {line}; export it again, or "
             "set input.encoding"
         )
     try:
         look = _look_through(path, "cp1252")
     except UnicodeDecodeError:
-        raise InputRefused(
+        raise FileRefused(
             f"{path.name}: neither UTF-8 ({not_utf8.reason}) nor Windows-1252; save it as UTF-8, or set input.encoding"
         ) from None
     return "cp1252", look, ("not UTF-8; read as Windows-1252 (check names with accents)",)
@@ -169,7 +169,7 @@ def _as_told(path: Path, encoding: str) -> tuple[str, _Look, tuple[str, ...]]:
         return encoding, _look_through(path, encoding), ()
     except (LookupError, ValueError) as error:  # UnicodeDecodeError is a ValueError; binary codecs raise LookupError
         reason = error.reason if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else "no such text encoding"
-        raise InputRefused(
+        raise FileRefused(
             f"{path.name}: cannot be read as {encoding} ({reason}); save it as UTF-8, or set input.encoding"
         ) from None
 
@@ -211,7 +211,7 @@ def _look_through(path: Path, encoding: str) -> _Look:
             broken = max(text.rfind("\n"), text.rfind("\r"))
             unbroken = unbroken + len(text) if broken < 0 else len(text) - broken
             if unbroken > _LONGEST_LINE:
-                raise InputRefused(f"{path.name}: a line of more than {_LONGEST_LINE} characters; this is no table")
+                raise FileRefused(f"{path.name}: a line of more than {_LONGEST_LINE} characters; this is no table")
     return _Look(sample, is_empty, nuls > 0, nuls > 0 and nuls == nul_tail, has_loose_quotes, last in ("\n", "\r"))
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 from batch.intake.formats.number_formats import Shown, shown_by
 from batch.intake.formats.package import Package, XmlHandler, parse_xml
 from batch.intake.raw_cells import whole
@@ -80,9 +80,7 @@ def read_book(package: Package, main_part: str) -> Book:
     for name, state, relation in workbook.sheets:
         kind, part = targets.get(relation, ("", ""))
         if not kind:
-            raise InputRefused(
-                f'{package.path.name}: damaged: its sheet "{name}" is missing; open it and save it again'
-            )
+            raise FileRefused(f'{package.path.name}: damaged: its sheet "{name}" is missing; open it and save it again')
         if kind == "worksheet":
             sheets.append(SheetPart(name, part, state != "visible"))
     by_kind = {kind: part for kind, part in targets.values() if part in package}
@@ -185,7 +183,7 @@ class _Strings(XmlHandler):
             self.strings.append(string)
             self._bytes += len(string) + 8
             if self._bytes > MAX_STRINGS_BYTES:
-                raise InputRefused(f"{self._path.name}: more than {MAX_STRINGS_BYTES} bytes of text; split the file")
+                raise FileRefused(f"{self._path.name}: more than {MAX_STRINGS_BYTES} bytes of text; split the file")
 
     def text(self, piece: str) -> None:
         if self._in_text:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused
 from batch.intake.formats import traps
 from batch.intake.formats.grid import HiddenRows
 from batch.intake.formats.xlsx_book import is_on, local_names, number_of
@@ -52,7 +52,7 @@ class SheetLook(RowTaker):
             bottom, right = min(bottom, self.last_row), min(right, self.width)
             cells += max(bottom - top + 1, 0) * max(right - left + 1, 0)
             if cells > _MAX_MERGED:
-                raise InputRefused(f"{file_name}: merged cells cover more than {_MAX_MERGED} cells; unmerge them")
+                raise FileRefused(f"{file_name}: merged cells cover more than {_MAX_MERGED} cells; unmerge them")
             for row in range(top, bottom + 1):
                 for column in range(left, right + 1):
                     if (row, column) != (top, left):

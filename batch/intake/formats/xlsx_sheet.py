@@ -11,7 +11,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
-from batch.errors import InputRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.formats import traps
 from batch.intake.formats.number_formats import Shown, as_shown, stored_number
 from batch.intake.formats.xlsx_book import Book, is_on, local_names, number_of, unescaped
@@ -145,7 +145,7 @@ class SheetRows(RowTaker):
 
     def _longer(self, piece: str) -> str:
         if len(self._text) > MAX_TEXT:
-            raise InputRefused(f"{self._file_name}: a cell in row {self._row} with more than {MAX_TEXT} characters")
+            raise FileRefused(f"{self._file_name}: a cell in row {self._row} with more than {MAX_TEXT} characters")
         return self._text + piece
 
     def _start_row(self, attributes: dict[str, str]) -> None:
@@ -217,7 +217,7 @@ class SheetRows(RowTaker):
         if len(text) > _LONG:
             self._long_text += len(text)
             if self._long_text > MAX_LONG_TEXT:
-                raise InputRefused(f"{self._file_name}: refused as a bomb: its texts add up to gigabytes")
+                raise FileRefused(f"{self._file_name}: refused as a bomb: its texts add up to gigabytes")
         return text or None
 
     def _formula_trap(self, kind: str, value: str | None, formula: str, row: int, column: int) -> Unreadable | None:

@@ -14,28 +14,14 @@ from batch.run import nightly
 from batch.run.night_words import Spent, headline, night_text
 from batch.run.unattended import Ended
 from tests.commands.conftest import customers
+from tests.nightly.nights.conftest import a_night, access_refused, lying_in, put
 from tests.nightly.receivers import PASSWORD, Post, WebServer, mail_server, make_trust, web_server
 
 if TYPE_CHECKING:
     from tests.commands.conftest import Desk, Factory, Said
     from tests.conftest import RunningSandbox
 
-ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
 NAME = "Wilhelmina"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look twice at once: what tests put into an inbox is complete. Nobody waits before another attempt."""
-    monkeypatch.setattr(nightly, "SETTLE_S", 0)
-    monkeypatch.setattr("batch.run.telling.WAITS_S", (0, 0))
-
-
-@pytest.fixture
-def inbox(desk: Desk) -> Path:
-    folder = desk.folder / "inbox"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture
@@ -45,13 +31,9 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
         yield server
 
 
-def put(inbox: Path, name: str, *ids: int) -> None:
-    (inbox / name).write_text(customers(ids))
-
-
-def a_night(desk: Desk, api: RunningSandbox | str, inbox: Path, hook: WebServer, **groups: object) -> Said:
-    groups = {"campaign": ONE_CYCLE, "inbox": str(inbox), "notify": [webhook(hook), heartbeat(hook)]} | groups
-    return desk("nightly", "-c", desk.config(api, **groups))
+def a_told_night(desk: Desk, api: RunningSandbox | str, inbox: Path, hook: WebServer, **groups: object) -> Said:
+    """Spend a night of which a webhook and a heartbeat hear, unless `groups` name others."""
+    return a_night(desk, api, inbox, **({"notify": [webhook(hook), heartbeat(hook)]} | groups))
 
 
 def webhook(hook: WebServer, *occasions: str) -> dict[str, Any]:
@@ -84,10 +66,6 @@ def part_of(text: str, name: str) -> str:
     return part
 
 
-def lying_in(inbox: Path) -> list[str]:
-    return sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
-
-
 def test_ten_files_of_which_three_are_bad_leave_seven_done_three_explained_and_one_message(
     desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer
 ) -> None:
@@ -99,7 +77,7 @@ def test_ten_files_of_which_three_are_bad_leave_seven_done_three_explained_and_o
     (inbox / bad[0]).write_bytes(b"")
     (inbox / bad[1]).write_bytes(b"PK\x03\x04 not really")
     (inbox / bad[2]).write_text(f"customer_id\n{NAME}\ny\n")
-    said = a_night(desk, api, inbox, hook, input={"max_problems": "5%"})
+    said = a_told_night(desk, api, inbox, hook, input={"max_problems": "5%"})
     assert (said.code, said.out) == (3, "")
     explained = [f"failed/{name}{end}" for name in bad for end in ("", ".reason.txt")]
     assert lying_in(inbox) == sorted([f"done/{name}" for name in good] + explained)
@@ -120,9 +98,40 @@ def test_ten_files_of_which_three_are_bad_leave_seven_done_three_explained_and_o
         assert f"\n  file: {inbox}/failed/{name}\n" in part
         assert f"\n  to do: read why in {inbox}/failed/{name}.reason.txt, mend that, and put the file into" in part
         assert (inbox / f"failed/{name}.reason.txt").read_text().strip() in said.err
+    assert part_of(text, bad[0]).startswith(f"{bad[0]}: The file is empty.\n")
+    assert part_of(text, bad[1]).startswith(f"{bad[1]}: Damaged or cut off; open it and save it again.\n")
+    assert part_of(text, bad[2]).startswith(f"{bad[2]}: Not sent: 2 rows of 2 cannot be used.\n")
     assert "345651" not in hook.posts[-1].body.decode() + text
     assert NAME not in text
     assert beats(hook) == ["/start", "/fail"]
+
+
+def test_a_file_without_a_header_is_explained_without_a_word_of_it(
+    desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer
+) -> None:
+    (inbox / "may.csv").write_text(f"customer,name\n1,{NAME}\n")
+    said = a_told_night(desk, sandbox(preload=False), inbox, hook, input={"header_row": 1})
+    assert said.code == 3
+    (message,) = told(hook)
+    assert part_of(message["text"], "may.csv").startswith("may.csv: ")
+    assert "input refused" not in message["text"].lower()
+    assert NAME not in message["text"]
+
+
+def test_a_night_says_why_the_api_refuses_it_and_where_it_does_not_answer(
+    desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer
+) -> None:
+    put(inbox, "may.csv", 1)
+    with access_refused():
+        assert a_told_night(desk, sandbox(preload=False), inbox, hook).code == 10
+    refused = told(hook)[-1]["text"]
+    assert "refuses" in part_of(refused, "may.csv")
+    assert "auth.secret" in part_of(refused, "may.csv")
+    put(inbox, "june.csv", 2)
+    assert a_told_night(desk, "http://127.0.0.1:9", inbox, hook).code == 7
+    silent = told(hook)[-1]["text"]
+    assert "does not answer" in part_of(silent, "june.csv")
+    assert "127.0.0.1" in part_of(silent, "june.csv")
 
 
 def test_a_letter_says_in_its_subject_what_happened(
@@ -137,18 +146,18 @@ def test_a_letter_says_in_its_subject_what_happened(
             "kind": "email", "to": ["ops@example.com"], "from": "batch@example.com", "host": "127.0.0.1",
             "port": mail.port, "user": "me", "password": "${MAIL_PASSWORD}", "ca_bundle": str(trust.root),
         }  # fmt: skip
-        assert a_night(desk, sandbox(preload=False), inbox, hook, notify=[letters]).code == 4
+        assert a_told_night(desk, sandbox(preload=False), inbox, hook, notify=[letters]).code == 4
     (letter,) = mail.letters
     assert letter["Subject"] == "enroll-batch nightly config: 2 files: 1 done, 1 done in part"
     assert "to do: its report says what needs work" in letter.get_content()
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
-def test_a_chat_hears_of_a_night(desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer) -> None:
+def test_a_chat_hears_of_a_told_night(desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer) -> None:
     desk.monkeypatch.setenv("CHAT", hook.url("/room").replace("http", "json"))
     put(inbox, "may.csv", 1)
     notify = [{"kind": "apprise", "url": "${CHAT}"}]
-    assert a_night(desk, sandbox(preload=False), inbox, hook, notify=notify).code == 0
+    assert a_told_night(desk, sandbox(preload=False), inbox, hook, notify=notify).code == 0
     (post,) = hook.posts
     sent = json.loads(post.body)
     assert sent["title"] == "enroll-batch nightly config: 1 file: 1 done"
@@ -156,23 +165,22 @@ def test_a_chat_hears_of_a_night(desk: Desk, sandbox: Factory, inbox: Path, hook
 
 
 def test_a_good_night_after_a_bad_one_is_a_recovery_and_the_next_is_not(
-    desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1)
-    with monkeypatch.context() as wrong:
-        wrong.setenv("SECRET", "no longer valid")
-        assert a_night(desk, api, inbox, hook).code == 10
+    with access_refused():
+        assert a_told_night(desk, api, inbox, hook).code == 10
     (run,) = Path("reports").glob("*Z-may")
     stopped = told(hook)[0]["text"]
     assert stopped.startswith("enroll-batch nightly config: 1 file: 1 refused\n")
     assert f"\n  file: {inbox}/unfinished/may.csv\n" in stopped
     again = f"the next night goes on by itself; at once, `enroll-batch resume {run.absolute()}` does"
     assert f"\n  to do: once that is mended, {again}\n" in stopped
-    assert a_night(desk, api, inbox, hook).code == 0
+    assert a_told_night(desk, api, inbox, hook).code == 0
     assert told(hook)[1]["text"].startswith("enroll-batch nightly config: 1 earlier run: 1 done\n")
     put(inbox, "june.csv", 2)
-    assert a_night(desk, api, inbox, hook).code == 0
+    assert a_told_night(desk, api, inbox, hook).code == 0
     assert [(each["type"], each["exit_code"]) for each in told(hook)] == [
         ("refused", 10),
         ("recovered", 0),
@@ -185,10 +193,10 @@ def test_a_night_without_work_is_told_to_a_heartbeat_only_and_recovers_nothing(
 ) -> None:
     api = sandbox(preload=False)
     (inbox / "bad.csv").write_text("")
-    assert a_night(desk, api, inbox, hook).code == 3
-    assert a_night(desk, api, inbox, hook).code == 0
+    assert a_told_night(desk, api, inbox, hook).code == 3
+    assert a_told_night(desk, api, inbox, hook).code == 0
     put(inbox, "may.csv", 1)
-    assert a_night(desk, api, inbox, hook).code == 0
+    assert a_told_night(desk, api, inbox, hook).code == 0
     assert [each["type"] for each in told(hook)] == ["refused", "recovered"]
     assert beats(hook) == ["/start", "/fail", "/start", "", "/start", ""]
 
@@ -197,7 +205,7 @@ def test_a_night_in_which_something_waits_is_told(desk: Desk, sandbox: Factory, 
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1)
     desk.monkeypatch.setitem(nightly.Night.__init__.__kwdefaults__, "sleep", lambda _: put(inbox, "may.csv", 1, 2))
-    said = a_night(desk, api, inbox, hook)
+    said = a_told_night(desk, api, inbox, hook)
     assert (said.code, said.err) == (0, "may.csv: is still being written; it is left for the next night\n")
     (message,) = told(hook)
     assert (message["type"], message["exit_code"]) == ("done", 0)
@@ -210,13 +218,13 @@ def test_a_night_in_which_something_only_waits_recovers_nothing(
 ) -> None:
     api = sandbox(preload=False)
     (inbox / "bad.csv").write_text("")
-    assert a_night(desk, api, inbox, hook).code == 3
+    assert a_told_night(desk, api, inbox, hook).code == 3
     put(inbox, "may.csv", 1)
     with pytest.MonkeyPatch.context() as growing:
         grow = partial(put, inbox, "may.csv", 1, 2)
         growing.setitem(nightly.Night.__init__.__kwdefaults__, "sleep", lambda _: grow())
-        assert a_night(desk, api, inbox, hook).code == 0
-    assert a_night(desk, api, inbox, hook).code == 0
+        assert a_told_night(desk, api, inbox, hook).code == 0
+    assert a_told_night(desk, api, inbox, hook).code == 0
     assert [each["type"] for each in told(hook)] == ["refused", "done", "recovered"]
 
 
@@ -225,11 +233,11 @@ def test_a_run_that_waits_for_a_person_is_told_each_night(
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", *range(1, 40))
-    assert a_night(desk, api, inbox, hook, guard={"canary": 5}).code == 9
+    assert a_told_night(desk, api, inbox, hook, guard={"canary": 5}).code == 9
     (run,) = Path("reports").glob("*Z-may")
     resume = f"`enroll-batch resume {run.absolute()}`"
     assert f"to do: see why in its report, then {resume}\n" in told(hook)[0]["text"]
-    assert a_night(desk, api, inbox, hook, guard={"canary": 5}).code == 9
+    assert a_told_night(desk, api, inbox, hook, guard={"canary": 5}).code == 9
     assert f"{run.name}: waits for a person: {resume} goes on with it" in told(hook)[1]["text"]
 
 
@@ -238,10 +246,10 @@ def test_a_damaged_ledger_and_a_lost_inbox_are_told_as_what_they_are(
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1)
-    assert a_night(desk, api, inbox, hook).code == 0
+    assert a_told_night(desk, api, inbox, hook).code == 0
     (ledger,) = Path("reports").glob("*Z-may/ledger.sqlite")
     ledger.write_bytes(b"\xff" * 400 + ledger.read_bytes()[400:])
-    assert a_night(desk, api, inbox.with_name("gone"), hook).code == 1
+    assert a_told_night(desk, api, inbox.with_name("gone"), hook).code == 1
     text = told(hook)[1]["text"]
     first = "enroll-batch nightly config: 1 earlier run: 1 failed; the inbox cannot be used\n"
     assert text.startswith(first)
@@ -255,7 +263,7 @@ def test_a_night_tells_of_a_fault_of_its_own_and_quotes_nothing(
         raise ValueError(NAME)
 
     monkeypatch.setattr(nightly.Night, "run", faulty)
-    said = a_night(desk, sandbox(preload=False), inbox, hook)
+    said = a_told_night(desk, sandbox(preload=False), inbox, hook)
     assert said.code == 1
     assert said.err.startswith("Error: a fault of enroll-batch itself (ValueError in test_messages.py:")
     (message,) = told(hook)
@@ -312,7 +320,7 @@ def test_a_secret_that_is_missing_is_told_to_those_who_can_be(
         "kind": "email", "to": ["ops@example.com"], "from": "batch@example.com", "host": "mail.invalid",
         "user": "me", "password": "${NOWHERE}",
     }  # fmt: skip
-    said = a_night(desk, "sandbox", inbox, hook, notify=[letters, webhook(hook), heartbeat(hook)])
+    said = a_told_night(desk, "sandbox", inbox, hook, notify=[letters, webhook(hook), heartbeat(hook)])
     assert said.code == 2
     (message,) = told(hook)
     assert (message["type"], message["exit_code"], message["about"]) == ("refused", 2, "nightly config")
@@ -323,7 +331,7 @@ def test_a_secret_that_is_missing_is_told_to_those_who_can_be(
 
 
 def test_a_key_that_is_unknown_is_told(desk: Desk, inbox: Path, hook: WebServer) -> None:
-    assert a_night(desk, "sandbox", inbox, hook, in_box="x").code == 2
+    assert a_told_night(desk, "sandbox", inbox, hook, in_box="x").code == 2
     assert "in_box: unknown key" in told(hook)[0]["text"]
 
 
@@ -332,7 +340,7 @@ def test_what_cannot_be_delivered_is_named_by_its_place_in_the_list(
 ) -> None:
     monkeypatch.delenv("HMAC")
     nobody = {"kind": "heartbeat", "url": "http://127.0.0.1:1/hidden"}
-    said = a_night(desk, "sandbox", inbox, hook, notify=[webhook(hook), nobody])
+    said = a_told_night(desk, "sandbox", inbox, hook, notify=[webhook(hook), nobody])
     assert said.code == 2
     assert "Warning: notify, item 2 (heartbeat): not told: no connection" in said.err
 
