@@ -5,7 +5,8 @@ host, the process, the night and the time. A night holds a lock that dies with i
 decides, whatever the names are, for a container has another one each night. Where it cannot (another report.dir, an
 older version), a claim of the same host is dead when its process is, when it is older than this boot, or when it bears
 our own process number and is not ours; of another host nothing can be known, so its claims are dead after
-`DEAD_AFTER_NS`. It does not know what a night's lock is.
+`DEAD_AFTER_NS`. A clock may be years off, theirs or ours, so a claim is only as old as it is also by the clock of the
+place where it lies, which has both times. It does not know what a night's lock is.
 """
 
 from __future__ import annotations
@@ -88,13 +89,13 @@ class Holder:
         since = dt.datetime.fromtimestamp(self.since_ns // 10**9, dt.UTC)
         return f"process {self.process} on {self.host} since {since:%Y-%m-%d %H:%M} UTC"
 
-    def is_dead(self, now_ns: int) -> bool:
-        """Return whether nobody works under this claim any more, as far as its host and process tell."""
+    def is_dead(self, age_ns: int) -> bool:
+        """Return whether nobody works under this claim any more, as far as its host, its process and its age tell."""
         if self.host != this_host():
-            return now_ns - self.since_ns >= DEAD_AFTER_NS
+            return age_ns >= DEAD_AFTER_NS
         if self.process == os.getpid():
             return not self.is_ours
-        if self.since_ns + 10**9 <= now_ns - up_ns(now_ns):
+        if age_ns >= up_ns(age_ns) + 10**9:
             return True  # its number may be another process's since the boot
         return not _is_running(self.process)
 
@@ -112,10 +113,17 @@ class Claims:
         OURS.add(nonce)
         return Holder(this_host(), os.getpid(), nonce, self._wall_ns() // 10**9 * 10**9)
 
-    def is_dead(self, holder: Holder) -> bool:
-        """Return whether nobody works under a claim any more."""
+    def age_ns(self, holder: Holder, there_ns: int) -> int:
+        """Return for how long a claim has been there at least: what the clocks of two machines, and of its place, say.
+
+        `there_ns`: its age by the clock of the place where it lies.
+        """
+        return min(there_ns, self._wall_ns() - holder.since_ns)
+
+    def is_dead(self, holder: Holder, there_ns: int) -> bool:
+        """Return whether nobody works under a claim any more; `there_ns` as in `age_ns`."""
         is_over = self._nights.is_over(holder.token) if self._nights and holder.token else None
-        return holder.is_dead(self._wall_ns()) if is_over is None else is_over
+        return holder.is_dead(self.age_ns(holder, there_ns)) if is_over is None else is_over
 
     @contextlib.contextmanager
     def recovering(self, inbox: str) -> Iterator[None]:

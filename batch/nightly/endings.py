@@ -70,7 +70,7 @@ def put_away(files: Folder, old: str, ending: Ending, reason: str | None, report
     taken = files.names(ending)
     for name in names_for(old.rpartition("/")[2], _LONGEST):
         place = f"{ending}/{name}"
-        if taken & {name, f"{name}{REASON}", f"{name}{REPORT}"}:
+        if taken & {name, f"{name}{REASON}", f"{name}{REPORT}"} or _is_beside(name, taken):
             continue
         made: list[str] = []
         try:
@@ -85,6 +85,11 @@ def put_away(files: Folder, old: str, ending: Ending, reason: str | None, report
             raise
         break
     return place
+
+
+def _is_beside(name: str, there: Collection[str]) -> bool:
+    """Return whether a name is that of a reason or a report of a file that lies there, and would be taken for it."""
+    return any(name.endswith(end) and name.removesuffix(end) in there for end in (REASON, REPORT))
 
 
 def move_on(files: Folder, place: str, ending: Ending, reason: str | None, report: Path | None) -> str | None:

@@ -33,6 +33,13 @@ def no_folder(name: str) -> StorageFailed:
     )
 
 
+class Changed(StorageFailed):
+    """A file is no longer what it was when it was claimed: whoever puts it there was not at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("it was written to after it was taken")
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A file that this process has taken and nobody else can take."""
@@ -49,6 +56,8 @@ class Held:
 
     name: str
     holder: Holder
+    age_ns: int
+    """For how long it has been held at least."""
 
 
 class Inbox(Protocol):
@@ -70,7 +79,10 @@ class Inbox(Protocol):
         ...
 
     def fetch(self, claim: Claim, target: Path) -> None:
-        """Copy a claimed file to a path on this machine, whole or not at all."""
+        """Copy a claimed file to a path on this machine, whole or not at all.
+
+        Raises: Changed where it is no longer what was claimed.
+        """
         ...
 
     def give_back(self, claim: Claim) -> None:
@@ -81,7 +93,8 @@ class Inbox(Protocol):
         """Move the file to where it ends; return its name there, such as `done/may-2.csv`.
 
         `reason` is written beside it, `report` (a run's folder) is uploaded beside it where the inbox is remote.
-        Raises: NotThere where the claim was taken from us, being thought dead; nothing is moved.
+        Raises: NotThere where the claim was taken from us, being thought dead; Changed where it is still written to,
+        so that more may stand in it than was sent: it is to be given back. Nothing is moved then.
         """
         ...
 

@@ -32,9 +32,14 @@ class LocalFiles:
                     found.append((entry.name, status.st_size, status.st_mtime_ns))
         return found
 
-    def folders(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder."""
-        return [entry.name for entry in self._entries(folder) if entry.is_dir(follow_symlinks=False)]
+    def folders(self, folder: str) -> list[tuple[str, int]]:
+        """Return name and time of change of each folder in a folder."""
+        found = []
+        for entry in self._entries(folder):
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_dir(follow_symlinks=False):
+                    found.append((entry.name, entry.stat(follow_symlinks=False).st_mtime_ns))
+        return found
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
@@ -45,7 +50,8 @@ class LocalFiles:
                 return []
             raise NotThere("there is no such folder; make it") from None
         except NotADirectoryError:
-            raise no_folder(folder) if folder else NotThere("it is a file; give a folder") from None
+            is_within = folder and self._root.is_dir()
+            raise no_folder(folder) if is_within else NotThere("it is a file; give a folder") from None
         except OSError as error:
             raise _failure(error) from error
 

@@ -1,7 +1,8 @@
 """Beside the steps: an inbox in a folder, here or on an SFTP server: a claim is a rename, of which one can succeed.
 
 Owns where a claimed file lies: `claimed/<holder>/<name>`. A crash before the rename leaves an empty folder, one after
-it a claim with its file; nothing lies in between. It does not know which machine the folder is on.
+it a claim with its file; nothing lies in between. A rename does not end the writing of a file, so each is compared with
+what was claimed when it has been copied and before it ends. It does not know which machine the folder is on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from batch.nightly import endings
 from batch.nightly.choice import Ending, Upload, names_for
 from batch.nightly.claims import let_go, read_holder
-from batch.nightly.inbox import CLAIMED, Claim, Held, no_folder
+from batch.nightly.inbox import CLAIMED, Changed, Claim, Held, no_folder
 from batch.nightly.probing import go_the_way
 from batch.storage.failures import AlreadyThere, NotThere, StorageFailed
 
@@ -30,8 +31,8 @@ class Files(endings.Folder, Protocol):
         """Return name, size and time of change (ns since 1970) of each plain file in a folder, if it is there."""
         ...
 
-    def folders(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder; [] where there is none."""
+    def folders(self, folder: str) -> list[tuple[str, int]]:
+        """Return name and time of change (ns since 1970) of each folder in a folder; [] where there is none."""
         ...
 
     def take(self, old: str, new: str) -> None:
@@ -70,7 +71,7 @@ class MovingInbox:
         claim = Claim(upload, holder, f"{folder}/{upload.name}")
         try:
             self._files.take(upload.name, claim.key)
-            is_as_found = [Upload(*found) for found in self._files.files(folder)] == [upload]
+            is_as_found = self._files_of(claim) == [upload]
         except NotThere:
             self._files.remove_folder(folder)
             let_go(holder)
@@ -84,9 +85,28 @@ class MovingInbox:
         self.give_back(claim)
         return None
 
+    def _files_of(self, claim: Claim) -> list[Upload]:
+        return [Upload(*found) for found in self._files.files(claim.key.rpartition("/")[0])]
+
+    def _check(self, claim: Claim) -> None:
+        """Look whether a claimed file is still what was looked at.
+
+        Raises: Changed where it is not; NotThere where the claim was taken from us.
+        """
+        found = self._files_of(claim)
+        if not found:
+            raise NotThere("the claim was taken from us; somebody else works on the file")
+        if found != [claim.upload]:
+            raise Changed
+
     def fetch(self, claim: Claim, target: Path) -> None:
         """Copy a claimed file to a path on this machine."""
-        self._files.fetch(claim.key, target)
+        try:
+            self._files.fetch(claim.key, target)
+        except StorageFailed:  # maybe because it grows
+            self._check(claim)
+            raise
+        self._check(claim)
 
     def give_back(self, claim: Claim) -> None:
         """Let others take the file."""
@@ -96,6 +116,7 @@ class MovingInbox:
 
     def finish(self, claim: Claim, ending: Ending, *, reason: str | None = None, report: Path | None = None) -> str:
         """Move the file to where it ends, with its reason and its report."""
+        self._check(claim)
         place = endings.put_away(self._files, claim.key, ending, reason, report if self.is_remote else None)
         self._files.remove_folder(claim.key.rpartition("/")[0])
         let_go(claim.holder)
@@ -114,7 +135,7 @@ class MovingInbox:
         """Bring back the files of dead claims. Each claim is first made ours, so that of two machines one does it."""
         back = {}
         with self._claims.recovering(self.shown):
-            for dead in [holder for holder in self._holders() if self._claims.is_dead(holder)]:
+            for dead in [holder for holder, age_ns in self._holders() if self._claims.is_dead(holder, age_ns)]:
                 ours = self._claims.new()
                 with contextlib.suppress(NotThere):
                     self._files.take(f"{CLAIMED}/{dead}", f"{CLAIMED}/{ours}")
@@ -126,17 +147,26 @@ class MovingInbox:
 
     def held(self) -> list[Held]:
         """Return the claims of others that are not known to be dead."""
-        others = (holder for holder in self._holders() if not holder.is_ours)
         return [
-            Held(name, holder)
-            for holder in others
-            if not self._claims.is_dead(holder)
+            Held(name, holder, self._claims.age_ns(holder, age_ns))
+            for holder, age_ns in self._holders()
+            if not holder.is_ours and not self._claims.is_dead(holder, age_ns)
             for name, _, _ in self._files.files(f"{CLAIMED}/{holder}")
         ]
 
-    def _holders(self) -> list[Holder]:
-        found = [read_holder(folder) for folder in self._files.folders(CLAIMED)]
-        return [holder for holder in found if holder is not None]
+    def _holders(self) -> list[tuple[Holder, int]]:
+        """Return who holds claims, and their ages by the clock of where they lie: beside a folder that is made now."""
+        if not any(read_holder(folder) for folder, _ in self._files.folders(CLAIMED)):
+            return []
+        new = f".now-{secrets.token_hex(4)}"
+        self._files.make_folder(f"{CLAIMED}/{new}")
+        try:
+            changed = dict(self._files.folders(CLAIMED))
+        finally:
+            self._files.remove_folder(f"{CLAIMED}/{new}")
+        now_ns = changed.get(new, 0)  # where a listing comes late, none of them is old
+        found = [(read_holder(folder), now_ns - at_ns) for folder, at_ns in changed.items()]
+        return [(holder, age_ns) for holder, age_ns in found if holder is not None]
 
     def _bring_back(self, name: str, holder: Holder) -> str:
         """Move a claimed file back, under its name where that is free; return its name now.
@@ -155,7 +185,7 @@ class MovingInbox:
     def check(self) -> None:
         """Let a file go the way of an upload, and remove it with the folders that were made for it."""
         self.look()
-        folder, before = f"{CLAIMED}/.doctor-{secrets.token_hex(4)}", set(self._files.folders(""))
+        folder, before = f"{CLAIMED}/.doctor-{secrets.token_hex(4)}", self._files.names("")
 
         def claim(name: str) -> str:
             self._files.take(name, f"{folder}/{name}")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
 from batch.nightly import endings
 from batch.nightly.claims import let_go, read_holder
-from batch.nightly.inbox import CLAIMED, Claim, Held
+from batch.nightly.inbox import CLAIMED, Changed, Claim, Held
 from batch.nightly.probing import check_once, go_the_way
 from batch.nightly.s3_files import S3Files
 from batch.storage import s3
@@ -37,6 +38,8 @@ class _Mark:
     key: str
     tag: str
     holder: Holder
+    age_ns: int
+    """By the clock of the store."""
 
 
 class S3Inbox:
@@ -93,12 +96,15 @@ class S3Inbox:
         except NotThere:
             return None
         holder = read_holder(text)
-        return None if holder is None else _Mark(name, key, str(found["ETag"]), holder)
+        return None if holder is None else _Mark(name, key, str(found["ETag"]), holder, _age_ns(found))
 
     def fetch(self, claim: Claim, target: Path) -> None:
         """Copy a claimed file, in the version that was claimed."""
         source = self._root.child(claim.upload.name)
-        save(target, lambda write: s3.copy(source, write, claim.upload.tag))
+        try:
+            save(target, lambda write: s3.copy(source, write, claim.upload.tag))
+        except AlreadyThere:
+            raise Changed from None
 
     def give_back(self, claim: Claim) -> None:
         """Let others take the file."""
@@ -137,7 +143,7 @@ class S3Inbox:
         back = {}
         with self._claims.recovering(self.shown), self._opened() as files:
             for dead in self._marks(files):
-                if not self._claims.is_dead(dead.holder):
+                if not self._claims.is_dead(dead.holder, dead.age_ns):
                     continue
                 ours = self._claims.new()
                 with contextlib.suppress(AlreadyThere, NotThere):
@@ -156,9 +162,9 @@ class S3Inbox:
         """Return the claims of others that are not known to be dead."""
         with self._opened() as files:
             return [
-                Held(mark.name, mark.holder)
+                Held(mark.name, mark.holder, self._claims.age_ns(mark.holder, mark.age_ns))
                 for mark in self._marks(files)
-                if not mark.holder.is_ours and not self._claims.is_dead(mark.holder)
+                if not mark.holder.is_ours and not self._claims.is_dead(mark.holder, mark.age_ns)
             ]
 
     def _marks(self, files: S3Files) -> list[_Mark]:
@@ -179,3 +185,12 @@ class S3Inbox:
                 return name
 
             go_the_way(files, fetch, claim)
+
+
+def _age_ns(answer: dict[str, Any]) -> int:
+    """Return how old an object is by the store's own clock, full seconds; 0 where it does not say what time it is."""
+    try:
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return int((now - answer["LastModified"]).total_seconds()) * 10**9
+    except (KeyError, ValueError, TypeError):
+        return 0

@@ -43,9 +43,13 @@ class SftpFiles:
             if stat.S_ISREG(attributes.permissions or 0)
         ]
 
-    def folders(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder."""
-        return [name for name, attributes in self._entries(folder) if stat.S_ISDIR(attributes.permissions or 0)]
+    def folders(self, folder: str) -> list[tuple[str, int]]:
+        """Return name and time of change of each folder in a folder."""
+        return [
+            (name, (attributes.mtime or 0) * 10**9)
+            for name, attributes in self._entries(folder)
+            if stat.S_ISDIR(attributes.permissions or 0)
+        ]
 
     def _entries(self, folder: str) -> list[tuple[str, asyncssh.SFTPAttrs]]:
         async def ask(session: asyncssh.SFTPClient) -> list[tuple[str, asyncssh.SFTPAttrs]]:

@@ -43,7 +43,8 @@ class Receiver:
         """
         url = httpx.URL(self.url)
         if suffix:
-            url = url.copy_with(path=f"{url.path.rstrip('/')}{suffix}")
+            path, question_mark, query = url.raw_path.partition(b"?")  # as it was written: a %2F is no slash
+            url = url.copy_with(raw_path=path.rstrip(b"/") + suffix.encode() + question_mark + query)
         try:
             with (
                 httpx.Client(
@@ -101,11 +102,20 @@ def _undelivered(error: Exception) -> Undelivered:
     while seen is not None:
         if isinstance(seen, ssl.SSLCertVerificationError):
             return Undelivered(_NOT_TRUSTED, again=False)
-        if isinstance(seen, socket.gaierror):
-            return Undelivered("the name of the host is not known; check it, and the network", again=True)
+        if isinstance(seen, socket.gaierror | ConnectionRefusedError):
+            return Undelivered(f"no connection: {unreached(seen)}; check the url", again=True)
         seen = seen.__cause__ or seen.__context__
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return Undelivered("no answer in time", again=True)
     if isinstance(error, ssl.SSLError):
         return Undelivered("no TLS connection; check the port", again=True)
-    return Undelivered(f"no connection ({type(error).__name__})", again=True)
+    return Undelivered(f"no connection ({type(error).__name__}); check the url", again=True)
+
+
+def unreached(error: OSError) -> str:
+    """Say why there is no connection to a host."""
+    if isinstance(error, socket.gaierror):
+        return "the host's name is not known"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection is refused"
+    return error.strerror or type(error).__name__

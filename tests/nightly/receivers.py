@@ -178,7 +178,7 @@ class WebServer:
 
     async def take(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.posts.append(Post(request.path_qs, headers, await request.read()))
+        self.posts.append(Post(request.raw_path, headers, await request.read()))
         status = self.answers.pop(0) if self.answers else 204
         if not status:
             assert request.transport is not None

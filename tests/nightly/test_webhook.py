@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ def test_a_key_with_the_prefix_is_base64() -> None:
     assert signature("whsec_no base64!", "a", "1", b"{}").startswith("v1,")
 
 
+@pytest.mark.parametrize("address", ["/a%2Fb/c?key=1%2F2", "/a%20b%3Fc%2F?key=", "/%C3%A4/", "/a"])
+def test_a_sign_of_life_goes_to_the_address_as_it_was_written(address: str) -> None:
+    """Broken once: only success did; begun and failed went where a %2F is a slash."""
+    path, _, query = address.partition("?")
+    with web_server() as server:
+        way = Heartbeat("beat", Receiver(server.url(address)))
+        for exit_code in (0, 1, None):
+            way.send(replace(MESSAGE, exit_code=exit_code))
+    rest = f"?{query}" if query else ""
+    ends = [path, f"{path.rstrip('/')}/fail", f"{path.rstrip('/')}/start"]
+    assert [post.path for post in server.posts] == [f"{end}{rest}" for end in ends]
+
+
 @pytest.mark.parametrize(
     ("status", "again"), [(200, None), (204, None), (302, False), (400, False), (404, False), (429, True), (503, True)]
 )
@@ -109,7 +123,8 @@ def test_nobody_there_a_silent_server_and_one_that_hangs_up_are_tried_again() ->
         port = silent.getsockname()[1]
         slow = Receiver(f"http://127.0.0.1:{port}/hidden", timeout_s=0.2)
         assert undelivered(Webhook("hook", slow, KEY)).text == "no answer in time"
-    assert undelivered(Webhook("hook", slow, KEY)).text == "no connection (ConnectError)"
+    text = "no connection: the connection is refused; check the url"
+    assert undelivered(Webhook("hook", slow, KEY)).text == text
     with web_server(None, 0) as server:
         fault = undelivered(Webhook("hook", Receiver(server.url("/hidden")), KEY))
     assert fault.again
@@ -117,7 +132,7 @@ def test_nobody_there_a_silent_server_and_one_that_hangs_up_are_tried_again() ->
 
 def test_a_name_that_nobody_knows_is_said_without_it() -> None:
     fault = undelivered(Webhook("hook", Receiver("https://hidden.invalid/x"), KEY))
-    assert fault.text == "the name of the host is not known; check it, and the network"
+    assert fault.text == "no connection: the host's name is not known; check the url"
 
 
 @pytest.mark.parametrize(

@@ -50,18 +50,18 @@ def test_what_names_no_holder_is_none(text: str) -> None:
 
 def test_our_own_claim_lives_until_it_is_let_go() -> None:
     holder = Claims(lambda: NOW).new()
-    assert not holder.is_dead(NOW + 10 * DEAD_AFTER_NS)
+    assert not holder.is_dead(10 * DEAD_AFTER_NS)
     let_go(holder)
-    assert holder.is_dead(NOW)
+    assert holder.is_dead(0)
 
 
 def test_a_claim_of_this_machine_lives_as_long_as_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "up_ns", lambda _: 20 * DEAD_AFTER_NS)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         holder = Holder(this_host(), process.pid, "00000000", NOW)
-        assert not holder.is_dead(NOW + 10 * DEAD_AFTER_NS)
+        assert not holder.is_dead(10 * DEAD_AFTER_NS)
         process.communicate(b"\n")
-    assert holder.is_dead(NOW)
+    assert holder.is_dead(0)
 
 
 def test_a_claim_that_is_older_than_the_boot_is_dead_whoever_has_its_number_now(
@@ -69,16 +69,16 @@ def test_a_claim_that_is_older_than_the_boot_is_dead_whoever_has_its_number_now(
 ) -> None:
     monkeypatch.setattr(claims, "up_ns", lambda _: 3600 * 10**9)
     living = os.getppid()
-    assert Holder(this_host(), living, "00000000", NOW).is_dead(NOW + 3601 * 10**9)
-    assert not Holder(this_host(), living, "00000000", NOW).is_dead(NOW + 3600 * 10**9)
-    assert not Holder("elsewhere", living, "00000000", NOW).is_dead(NOW + 3601 * 10**9)
+    assert Holder(this_host(), living, "00000000", NOW).is_dead(3601 * 10**9)
+    assert not Holder(this_host(), living, "00000000", NOW).is_dead(3600 * 10**9)
+    assert not Holder("elsewhere", living, "00000000", NOW).is_dead(3601 * 10**9)
 
 
 def test_where_a_machine_does_not_say_when_it_was_started_only_the_process_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not Holder(this_host(), os.getppid(), "00000000", 0).is_dead(NOW)
+    assert not Holder(this_host(), os.getppid(), "00000000", 0).is_dead(10 * DEAD_AFTER_NS)
 
 
 def test_this_machine_was_started_in_the_past() -> None:
@@ -108,16 +108,16 @@ class Known:
 @pytest.mark.parametrize("process", [os.getpid(), os.getppid(), 2**22], ids=["ours", "our parent", "nobody"])
 def test_a_lock_that_can_be_asked_decides_whatever_host_and_process_are(host: str, process: int) -> None:
     ours = Claims(lambda: NOW + 10 * DEAD_AFTER_NS, Known(aaaaaaaa=True, bbbbbbbb=False))
-    assert ours.is_dead(Holder(host, process, "aaaaaaaa-1", NOW + 10 * DEAD_AFTER_NS))
-    assert not ours.is_dead(Holder(host, process, "bbbbbbbb-1", NOW))
+    assert ours.is_dead(Holder(host, process, "aaaaaaaa-1", NOW + 10 * DEAD_AFTER_NS), 0)
+    assert not ours.is_dead(Holder(host, process, "bbbbbbbb-1", NOW), 10 * DEAD_AFTER_NS)
 
 
 @pytest.mark.parametrize("nonce", ["cccccccc-1", "aaaaaaaa"])
 def test_where_no_lock_tells_host_and_process_decide(nonce: str) -> None:
     ours = Claims(lambda: NOW, Known(aaaaaaaa=True))
-    assert not ours.is_dead(Holder("elsewhere", 1, nonce, NOW))
-    assert ours.is_dead(Holder("elsewhere", 1, nonce, NOW - DEAD_AFTER_NS))
-    assert ours.is_dead(Holder(this_host(), os.getpid(), nonce, NOW))
+    assert not ours.is_dead(Holder("elsewhere", 1, nonce, NOW), 0)
+    assert ours.is_dead(Holder("elsewhere", 1, nonce, NOW - DEAD_AFTER_NS), DEAD_AFTER_NS)
+    assert ours.is_dead(Holder(this_host(), os.getpid(), nonce, NOW), 0)
 
 
 def test_every_claim_of_a_night_bears_its_token_and_a_number_of_its_own() -> None:
@@ -141,14 +141,23 @@ def test_nights_are_forgotten_when_their_claims_are_back_and_not_before() -> Non
 
 
 def test_a_process_of_our_own_number_that_was_not_we_is_dead() -> None:
-    assert Holder(this_host(), os.getpid(), "00000000", NOW).is_dead(NOW)
+    assert Holder(this_host(), os.getpid(), "00000000", NOW).is_dead(0)
 
 
 def test_of_another_machine_a_claim_dies_of_age() -> None:
     holder = Holder("elsewhere", os.getpid(), "00000000", NOW)
-    assert not holder.is_dead(NOW + DEAD_AFTER_NS - 1)
-    assert holder.is_dead(NOW + DEAD_AFTER_NS)
-    assert not holder.is_dead(NOW - 10**18)
+    assert not holder.is_dead(DEAD_AFTER_NS - 1)
+    assert holder.is_dead(DEAD_AFTER_NS)
+    assert not holder.is_dead(-(10**18))
+
+
+def test_a_claim_is_only_as_old_as_it_is_by_every_clock() -> None:
+    """Broken once: a machine whose clock began in 2000 lost what it was sending to the next one that looked."""
+    holder, ours = Holder("elsewhere", 1, "00000000", NOW), Claims(lambda: NOW + 20 * DEAD_AFTER_NS)
+    assert not ours.is_dead(holder, DEAD_AFTER_NS - 1)
+    assert ours.is_dead(holder, DEAD_AFTER_NS)
+    assert ours.age_ns(holder, 3) == 3
+    assert ours.age_ns(holder, 30 * DEAD_AFTER_NS) == 20 * DEAD_AFTER_NS
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from batch.nightly import claims
 from batch.nightly.choice import Ending, choose
 from batch.nightly.claims import DEAD_AFTER_NS
+from batch.nightly.inbox import Changed, Inbox
 from batch.nightly.s3_files import S3Files
 from batch.nightly.s3_inbox import S3Inbox
 from batch.run.night_locks import NightLocks
@@ -23,7 +24,7 @@ from batch.storage.failures import NotThere, StorageFailed
 from tests.nightly.inbox.conftest import Died, Site
 
 if TYPE_CHECKING:
-    from batch.nightly.inbox import Claim, Inbox
+    from batch.nightly.inbox import Claim
 
 
 def taken(inbox: Inbox, name: str) -> Claim:
@@ -163,6 +164,46 @@ def test_a_file_that_is_gone_is_not_taken(site: Site) -> None:
     assert site.everything() == {"done/may.csv": b"rows"}
 
 
+def write_on(site: Site, name: str, more: bytes) -> None:
+    """Write to the end of a file as whoever had opened it before it was claimed; in S3 it is put there again."""
+    if site.kind == "s3":
+        site.put(name, site.everything()[name] + more)
+        return
+    (path,) = (path for path in site.root.rglob(name) if path.is_file())
+    with path.open("ab") as file:
+        file.write(more)
+
+
+def test_a_file_that_is_written_to_before_it_is_copied_is_not_read(site: Site, tmp_path: Path) -> None:
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    claim = taken(inbox, "may.csv")
+    write_on(site, "may.csv", b", more rows")
+    with pytest.raises(Changed):
+        inbox.fetch(claim, tmp_path / "copy.csv")
+    inbox.give_back(claim)
+    inbox.fetch(taken(inbox, "may.csv"), tmp_path / "copy.csv")
+    assert (tmp_path / "copy.csv").read_bytes() == b"rows, more rows"
+
+
+def test_a_file_that_is_written_to_after_it_was_copied_does_not_end(site: Site, tmp_path: Path) -> None:
+    """Broken once: what came after a pause that was longer than the night waits was put away, and never sent."""
+    site.put("may.csv", b"rows")
+    inbox = site.open()
+    claim = taken(inbox, "may.csv")
+    inbox.fetch(claim, tmp_path / "copy.csv")
+    write_on(site, "may.csv", b", more rows")
+    if site.kind == "s3":  # where it was put there whole, so it is a new one, and was never claimed
+        inbox.finish(claim, Ending.DONE)
+    else:
+        with pytest.raises(Changed):
+            inbox.finish(claim, Ending.FAILED, reason="none")
+        assert [name for name in site.everything() if name.startswith("failed")] == []
+        inbox.give_back(claim)
+    assert site.uploads()["may.csv"] == b"rows, more rows"
+    assert taken(inbox, "may.csv")
+
+
 def test_nothing_is_ever_overwritten_where_files_end(site: Site) -> None:
     for number in range(3):
         site.put("may.csv", b"rows %d" % number)
@@ -223,6 +264,7 @@ def test_the_claim_of_another_machine_is_left_alone_for_a_week(site: Site, monke
     die()
     inbox = site.open()
     site.now_ns += DEAD_AFTER_NS - 10**9
+    site.grow_older(2 * DEAD_AFTER_NS)
     assert inbox.recover() == {}
     (held,) = inbox.held()
     assert (held.name, held.holder.host) == ("may.csv", "other.4026531836")
@@ -243,6 +285,7 @@ def test_a_holder_that_wakes_up_too_late_moves_nothing(
         there.setattr(claims, "this_host", lambda: "sleeper.1")
         claim = taken(sleeper, "may.csv")
     site.now_ns += DEAD_AFTER_NS
+    site.grow_older(DEAD_AFTER_NS)
     other.recover()
     theirs = taken(other, "may.csv")
     with pytest.raises(NotThere):
@@ -293,6 +336,45 @@ def test_a_claim_that_could_not_be_given_back_is_not_forgotten(
     monkeypatch.setattr(claims, "this_host", lambda: "next-pod.1")
     assert list(site.open(NightLocks(tmp_path / "reports")).recover()) == ["may.csv"]
     assert list((tmp_path / "reports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("theirs_s", "ours_s"),
+    [(946_684_800, 1_800_000_000), (1_800_000_000, 1_800_700_000)],
+    ids=["theirs begins in 2000", "ours is eight days ahead"],
+)
+def test_a_clock_that_is_wrong_makes_no_claim_old(
+    site: Site, monkeypatch: pytest.MonkeyPatch, theirs_s: int, ours_s: int
+) -> None:
+    site.put("may.csv", b"rows")
+    with monkeypatch.context() as there:
+        there.setattr(claims, "this_host", lambda: "other.4026531836")
+        site.now_ns = theirs_s * 10**9
+        taken(site.open(), "may.csv")
+    die()
+    site.now_ns = ours_s * 10**9
+    inbox = site.open()
+    assert inbox.recover() == {}
+    (held,) = inbox.held()
+    assert held.age_ns < 3600 * 10**9
+    site.grow_older(3 * 86_400 * 10**9)
+    (held,) = inbox.held()
+    assert held.age_ns >= 3 * 86_400 * 10**9
+    site.grow_older(DEAD_AFTER_NS)
+    assert list(inbox.recover()) == ["may.csv"]
+    assert [name for name in site.everything() if name.startswith("claimed/")] == []
+
+
+def test_an_inbox_that_is_a_file_is_told_whatever_is_done_first(site: Site) -> None:
+    """Broken once: it was said of a folder in it that this is a file."""
+    site.put("may.csv", b"rows")
+    lost = Site(site.kind, f"{site.address}/may.csv", site.put, site.everything)
+    if site.kind == "s3":  # where a name may be both
+        assert lost.open().look() == []
+        return
+    for asked in (Inbox.look, Inbox.recover) if site.kind == "folder" else (Inbox.look,):
+        with pytest.raises(StorageFailed, match="^it is a file; give a folder$" if site.kind == "folder" else "folder"):
+            getattr(lost.open(), asked.__name__)()
 
 
 def test_an_inbox_that_is_not_there_is_told(site: Site) -> None:

@@ -162,6 +162,20 @@ def test_a_name_is_free_when_nothing_that_would_belong_to_it_lies_there(site: Si
     assert site.everything() == {f"failed/{taken_name}": b"of somebody"} | ours
 
 
+@pytest.mark.parametrize("end", [".reason.txt", ".report"])
+def test_an_upload_is_not_put_where_it_would_be_taken_for_what_belongs_to_another(site: Site, end: str) -> None:
+    """Broken once: such an upload was removed when the other one moved on."""
+    inbox = site.open()
+    for name in ("may.csv", f"may.csv{end}"):
+        site.put(name, name.encode())
+        place = inbox.finish(taken(inbox, name), Ending.UNFINISHED)
+    stem, _, suffix = end.rpartition(".")
+    assert place == f"unfinished/may.csv{stem}-2.{suffix}"
+    assert inbox.move_on("unfinished/may.csv", Ending.DONE) == "done/may.csv"
+    assert site.everything() == {"done/may.csv": b"may.csv", place: f"may.csv{end}".encode()}
+    assert inbox.move_on(place, Ending.DONE) == place.replace("unfinished", "done")
+
+
 # -- two machines, and failures ---------------------------------------------------------------------------------------
 
 
