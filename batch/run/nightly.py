@@ -12,30 +12,20 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from batch.errors import EXIT_CODES, ConfigError, InputRefused, Interrupted, LedgerFailed, LookUpsStopped
+from batch.errors import ConfigError, Interrupted, LedgerFailed, LookUpsStopped
 from batch.model import State
 from batch.nightly.choice import Ending, choose, ending_of
-from batch.nightly.inbox import REPORT, Changed
+from batch.nightly.inbox import Changed
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
 from batch.run.earlier import BeingSent, EarlierRun, SentBefore
 from batch.run.inputs import HandedOver
 from batch.run.lock import is_locked
 from batch.run.night_locks import NightLocks
-from batch.run.night_words import verdict_of
 from batch.run.opening import Overrides, new_run
 from batch.run.planning import plan
-from batch.run.put_aside import (
-    arrived,
-    forget,
-    has_taken,
-    not_arrived,
-    noted_runs,
-    remember,
-    run_of,
-    taken,
-    waiting_no_longer,
-)
+from batch.run.put_aside import has_taken, not_arrived, noted_runs, run_of, taken
+from batch.run.putting_away import NEXT_NIGHT, PuttingAway
 from batch.run.unattended import (
     UNATTENDED,
     After,
@@ -49,7 +39,7 @@ from batch.run.unattended import (
     send_unattended,
     sentence,
 )
-from batch.run.unfinished import NIGHTLY, Next, look_at, lost_config, state_of_sender, unfinished_runs
+from batch.run.unfinished import NIGHTLY, can_go_on, lost_config, state_of_sender, unfinished_runs
 from batch.storage.failures import StorageFailed
 from batch.storage.paths import safe_name
 
@@ -64,8 +54,6 @@ SETTLE_S = 10.0
 """Between two looks at files that may still be written. Source: our choice; an upload on a slow line grows by then."""
 LONG_NS = 86_400 * 10**9
 """A file that is held for longer is told as a fault. Source: our choice, because a night should be over by then."""
-
-_NEXT_NIGHT = "stays in the inbox for the next night"
 
 
 class Night:
@@ -95,6 +83,7 @@ class Night:
         self._wall_ns = wall_ns
         self._after = After.GO_ON
         self._waiting_codes: set[int] = set()
+        self._ends = PuttingAway(self._inbox, config, self._note, self._wait)
         self.ended: list[Ended] = []
         self.waiting: list[str] = []
         """What the night has left alone, and why, one line each; without customer data."""
@@ -122,7 +111,7 @@ class Night:
                     self._note(go_on(found, self._config, self._settings, self._say, self._wait))
             for lost in self._of_lost_configs():
                 self._wait(lost, 7)
-            self._move_on()
+            self._ends.move_on(self._reports, self._say)
             if not self._is_over:
                 with self._locks.held(self._inbox.shown):
                     self._take_all()
@@ -164,21 +153,6 @@ class Night:
                     "goes on with it"
                 )
 
-    def _move_on(self) -> None:
-        """Let files follow whose runs have ended since, also by a person's `resume`."""
-        for aside in waiting_no_longer(self._reports, self._inbox.shown):
-            name, ending = PurePath(aside.place).name, ending_of(aside.exit_code)
-            reason = EXIT_CODES[aside.exit_code] if ending is Ending.FAILED else None
-            try:
-                place = self._inbox.move_on(aside.place, ending, aside.folder, reason=reason)
-            except StorageFailed as failure:
-                text = f"its run has ended, but it could not be moved to {ending}: {failure.text}"
-                self._note(Ended(name, 1, text, told=sentence(text)))
-                continue
-            if place is not None and place != aside.place:
-                self._say(f"{name}: its run has ended; the file is now {place}")
-            forget(aside.folder, self._inbox.shown, aside.place)
-
     # -- the inbox -----------------------------------------------------------------------------------------------------
 
     def _take_all(self) -> None:
@@ -194,7 +168,7 @@ class Night:
                 except StorageFailed as failure:
                     self._note(self._unusable(failure))
             else:
-                self._wait(f"{upload.name}: {_NEXT_NIGHT}")
+                self._wait(f"{upload.name}: {NEXT_NIGHT}")
 
     def _ready(self) -> tuple[Upload, ...]:
         """Return the files that are complete, in their order; where some may not be, look again a little later."""
@@ -240,13 +214,13 @@ class Night:
     def _missed(self, name: str) -> None:
         """Say why a file was not taken that was there a while ago."""
         if any(upload.name == name for upload in self._inbox.look()):
-            self._wait(f"{name}: has changed since it was looked at; {_NEXT_NIGHT}")
+            self._wait(f"{name}: has changed since it was looked at; {NEXT_NIGHT}")
         else:
             self._say(f"{name}: another night has taken it, or it was taken away; it is not begun here")
 
     def _state_of(self, folder: Path) -> State | None:
         """Return how the run of a dead claim stands; None where nothing of it was sent, nor will be."""
-        return state_of_sender(folder) or (State.STOPPED if self._can_go_on(folder) else None)
+        return state_of_sender(folder) or (State.STOPPED if can_go_on(folder, self._config) else None)
 
     def _take(self, claim: Claim) -> Ended | None:
         name = claim.upload.name
@@ -257,22 +231,22 @@ class Night:
             return self._seen(claim, seen.run)
         except BeingSent:
             self._inbox.give_back(claim)
-            self._wait(f"{name}: another process has just begun to send the same file; {_NEXT_NIGHT}")
+            self._wait(f"{name}: another process has just begun to send the same file; {NEXT_NIGHT}")
             return None
         except (KeyboardInterrupt, Interrupted):
-            if not self._can_go_on(self._folder):  # else its claim leads to its run
+            if not can_go_on(self._folder, self._config):  # else its claim leads to its run
                 with suppress(StorageFailed):
                     self._inbox.give_back(claim)
             raise
         except Exception as error:  # one file never stops the night
             if isinstance(error.__cause__, Changed):
                 self._inbox.give_back(claim)
-                self._wait(f"{name}: {error.__cause__.text}; {_NEXT_NIGHT}")
+                self._wait(f"{name}: {error.__cause__.text}; {NEXT_NIGHT}")
                 return None
             ended = failed(name, error)
             if not is_of_the_file(error):
                 return self._left(claim, ended, is_for_all=not isinstance(error.__cause__, StorageFailed))
-        return self._put_away(claim, ended)
+        return self._ends.put_away(claim, ended)
 
     def _own(self, claim: Claim, folder: Path, state: State) -> Ended | None:
         """Put a file away whose night has died, or could not put it away, after its own run had begun to send."""
@@ -280,7 +254,7 @@ class Night:
         if state is not State.FINISHED:
             return self._seen(claim, EarlierRun(folder, state), "Its own run, {run}, is not finished.")
         try:
-            return self._put_away(claim, ended_before(name, folder))
+            return self._ends.put_away(claim, ended_before(name, folder))
         except LedgerFailed:  # it was read a moment ago
             return self._seen(claim, EarlierRun(folder, state))
 
@@ -294,13 +268,13 @@ class Night:
         name, folder = claim.upload.name, seen.folder
         if seen.state is State.FINISHED:
             told = f"Not sent: its content was sent before, by {folder.name}."
-            return self._put_away(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
+            return self._ends.put_away(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
         if is_locked(folder):
             self._inbox.give_back(claim)
-            self._wait(f"{name}: another process is at work on its run; {_NEXT_NIGHT}")
+            self._wait(f"{name}: another process is at work on its run; {NEXT_NIGHT}")
             return None
         told = unfinished.format(run=folder.name)
-        return self._put_away(claim, Ended(name, 7, f"{told} `{resume_command(folder)}` goes on", folder, told))
+        return self._ends.put_away(claim, Ended(name, 7, f"{told} `{resume_command(folder)}` goes on", folder, told))
 
     def _left(self, claim: Claim, ended: Ended, *, is_for_all: bool) -> Ended:
         try:
@@ -334,73 +308,6 @@ class Night:
             except Interrupted:
                 raise
             except Exception as error:
-                if not is_of_the_file(error) and not self._can_go_on(run.folder):
+                if not is_of_the_file(error) and not can_go_on(run.folder, self._config):
                     raise
                 return failed(name, error, run.folder)
-
-    def _put_away(self, claim: Claim, ended: Ended) -> Ended | None:
-        """Move the file to where it ends; what came of it is told, also where a signal comes meanwhile."""
-        try:
-            return self._finish(claim, ended)
-        except Changed as changed:
-            return self._given_back(claim, ended, changed.text)
-        except StorageFailed as failure:
-            ended = self._not_put_away(claim, ended, failure.text)
-            return replace(ended, exit_code=worst({1, ended.exit_code}))
-        except (KeyboardInterrupt, Interrupted):
-            self._note(self._not_put_away(claim, ended, "a signal came"))
-            raise
-
-    def _given_back(self, claim: Claim, ended: Ended, why: str) -> Ended | None:
-        """Leave a file to the next night that has grown since it was copied. What of it was sent stays sent.
-
-        So the next night's run meets requests that were made before, as a longer file from a person's hand would.
-        """
-        if ended.folder is not None:
-            not_arrived(ended.folder, self._inbox.shown, str(claim.holder))
-        try:
-            self._inbox.give_back(claim)
-        except StorageFailed as failure:
-            return self._not_put_away(claim, ended, failure.text)
-        self._wait(f"{ended.name}: {why}, so there may be more in it than was read; it {_NEXT_NIGHT}", 7)
-        return None if ended.exit_code == InputRefused.exit_code else ended  # who knows what the whole of it is like
-
-    def _not_put_away(self, claim: Claim, ended: Ended, why: str) -> Ended:
-        text = f"{ended.text}; the file could not be moved to {ending_of(ended.exit_code)}: {why}"
-        told = f"{verdict_of(ended)} The file could not be put away; the next night does it."
-        return replace(ended, text=text, told=told, place=f"{self._inbox.shown}/{claim.key}")
-
-    def _finish(self, claim: Claim, ended: Ended) -> Ended:
-        """Move the file to where it ends. What can go on is remembered, so that the file follows it.
-
-        Raises: StorageFailed where it cannot be moved.
-        """
-        ending = ending_of(ended.exit_code)
-        goes_on = ending is Ending.UNFINISHED or (ending is Ending.FAILED and self._can_go_on(ended.folder))
-        if goes_on and ending is Ending.FAILED:
-            text = f"{ended.text}; its run is not lost: the next night goes on with it, and the file follows"
-            ended = replace(ended, text=text)
-        if goes_on and ended.folder is not None:  # before it is moved, for we may die in between
-            remember(ended.folder, self._inbox.shown, f"{ending}/{ended.name}", str(claim.holder))
-        place, note = self._moved(claim, ended, ending)
-        if goes_on and ended.folder is not None:
-            arrived(ended.folder, self._inbox.shown, place, str(claim.holder))
-        known_as, report = f"{self._inbox.shown}/{place}", ended.report
-        if report and self._inbox.is_remote and not note:
-            report = f"{known_as}{REPORT}/report.html"
-        return replace(ended, text=f"{ended.text}; the file is now {place}{note}", place=known_as, report=report)
-
-    def _moved(self, claim: Claim, ended: Ended, ending: Ending) -> tuple[str, str]:
-        """Return where the file is now, and what to say of a report that could not be put beside it."""
-        reason = ended.text if ending is Ending.FAILED else None
-        try:
-            return self._inbox.finish(claim, ending, reason=reason, report=ended.folder), ""
-        except (StorageFailed, OSError) as failure:
-            if ended.folder is None:
-                raise
-            place = self._inbox.finish(claim, ending, reason=reason)
-            return place, f"; its report could not be put beside it ({failure})"
-
-    def _can_go_on(self, folder: Path | None) -> bool:
-        found = None if folder is None else look_at(folder, self._config)
-        return found is not None and found.next in {Next.RESUME, Next.WAIT}

@@ -121,6 +121,12 @@ def _next(
     return Next.WAIT if by_hand or stop_reason in _FOR_A_PERSON else Next.RESUME
 
 
+def can_go_on(folder: Path | None, config: Path) -> bool:
+    """Return whether a run of this config can still be gone on with, by a night or a person."""
+    found = None if folder is None else look_at(folder, config)
+    return found is not None and found.next in {Next.RESUME, Next.WAIT}
+
+
 def lost_config(folder: Path) -> Path | None:
     """Return the config of a run that is not finished, where no file has that name any more; else None.
 
@@ -131,8 +137,7 @@ def lost_config(folder: Path) -> Path | None:
             ((config,),) = connection.execute("SELECT config_path FROM run").fetchall()
     except (sqlite3.Error, LedgerFailed, ValueError):
         return None
-    found = None if Path(config).exists() else look_at(folder, Path(config))
-    return Path(config) if found is not None and found.next in {Next.RESUME, Next.WAIT} else None
+    return Path(config) if not Path(config).exists() and can_go_on(folder, Path(config)) else None
 
 
 def remove_unsent(run: OpenRun) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batch.nightly import claims
 from batch.nightly.places import open_inbox
 from batch.run import nightly
+from batch.run.putting_away import PuttingAway
 from tests.commands.conftest import Desk, Factory, customers
 from tests.nightly.inbox.test_contract import write_on
 from tests.nightly.nights.conftest import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tests.conftest import RunningSandbox
     from tests.nightly.inbox.conftest import Site
 
-FINISHING = "batch.run.nightly.Night._finish"
+FINISHING = "batch.run.putting_away.PuttingAway._finish"
 
 
 def sent(api: RunningSandbox) -> list[int]:
@@ -36,16 +37,17 @@ def sent(api: RunningSandbox) -> list[int]:
     return list(dict.fromkeys(call.customer for call in api.journal()))
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, where: str, happens: Callable[[], None]) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, where: str, happens: Callable[[], object]) -> None:
     """Let something happen once, just before a night does a step."""
-    real, left = getattr(nightly.Night, where), [happens]
+    of = PuttingAway if hasattr(PuttingAway, where) else nightly.Night
+    real, left = getattr(of, where), [happens]
 
     def step(*args: object) -> object:
         if left:
             left.pop()()
         return real(*args)
 
-    monkeypatch.setattr(nightly.Night, where, step)
+    monkeypatch.setattr(of, where, step)
 
 
 # -- other content under the name of a dead claim ----------------------------------------------------------------------

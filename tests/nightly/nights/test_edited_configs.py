@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.run import nightly
+from batch.run.putting_away import PuttingAway
 from tests.nightly.nights.conftest import a_night, access_refused, lying_in, night_config, put, runs
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.usefixtures("lean_report")
 
 def when_a_file_has_ended(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
     """Let somebody do something whenever the run of a file has ended."""
-    real = nightly.Night._finish
+    real = PuttingAway._finish
 
-    def finish(night: nightly.Night, claim: Claim, ended: Ended) -> Ended:
+    def finish(ends: PuttingAway, claim: Claim, ended: Ended) -> Ended:
         does()
-        return real(night, claim, ended)
+        return real(ends, claim, ended)
 
-    monkeypatch.setattr(nightly.Night, "_finish", finish)
+    monkeypatch.setattr(PuttingAway, "_finish", finish)
 
 
 def kept_text(run: Path) -> str:

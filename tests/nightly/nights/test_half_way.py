@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.crash.forks import Forks
 
 pytestmark = pytest.mark.usefixtures("lean_report")
-FINISH = "batch.run.nightly.Night._finish"
+FINISH = "batch.run.putting_away.PuttingAway._finish"
 
 
 def night_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -121,7 +121,7 @@ def test_a_file_follows_its_run_though_another_run_died_on_the_way_to_its_place(
     put(inbox, "may.csv", 1, 2)
     assert a_night(desk, api, inbox, guard={"canary": 1}).code == 9
     put(inbox, "may.csv", 11, 12)
-    with access_refused(), dying("batch.run.nightly.Night._moved"):
+    with access_refused(), dying("batch.run.putting_away.PuttingAway._moved"):
         a_night(desk, api, inbox)
     a_night(desk, api, inbox)
     assert lying_in(inbox) == ["done/may.csv", "unfinished/may.csv"]

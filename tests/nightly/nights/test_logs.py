@@ -46,7 +46,8 @@ def test_each_night_is_logged_with_its_files_and_who_was_told(desk: Desk, sandbo
     assert (may["place"], may["text"]) == (f"{inbox}/done/1-may.csv", "Finished: 1 request, all done.")
     assert (bad["name"], bad["exit_code"], bad["run"]) == ("2-bad.csv", 3, None)
     begun, told = of("notify")
-    assert told["text"] == "notify, item 1 (heartbeat): not told: no connection (ConnectError) (3 attempts)"
+    why = "no connection: the connection is refused; check the url (3 attempts)"
+    assert told["text"] == f"notify, item 1 (heartbeat): not told: {why}"
     assert (begun["attempts"], told["attempts"], told["arrived"]) == (1, 3, False)
     assert (of("end")[0]["exit_code"], of("end")[0]["text"]) == (3, "2 files: 1 done, 1 refused")
     text = Path("reports/nightly.log").read_text("utf-8")

@@ -177,7 +177,7 @@ def test_a_config_without_an_inbox_is_refused(desk: Desk) -> None:
         "batch.run.closing.send",
         "batch.run.closing.report",
         "batch.run.closing.measure",
-        "batch.run.nightly.Night._finish",
+        "batch.run.putting_away.PuttingAway._finish",
     ],
 )
 def test_a_night_that_dies_anywhere_is_made_good_by_the_next(

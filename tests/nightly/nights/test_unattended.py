@@ -267,7 +267,7 @@ def test_a_night_that_died_leads_to_its_run_also_when_the_campaign_was_changed_s
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-    with dying("batch.run.nightly.Night._finish"):
+    with dying("batch.run.putting_away.PuttingAway._finish"):
         a_night(desk, api, inbox)
     assert a_night(desk, api, inbox, campaign=ONE_CYCLE | {"on_cascade": "skip"}).code == 0
     assert lying_in(inbox) == ["done/may.csv"]
@@ -279,7 +279,7 @@ def test_a_dead_nights_file_is_not_called_sent_while_its_run_is_not_finished(
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-    with access_refused(), dying("batch.run.nightly.Night._finish"):
+    with access_refused(), dying("batch.run.putting_away.PuttingAway._finish"):
         a_night(desk, api, inbox)
     renamed = (desk.folder / "config.yaml").rename(desk.folder / "renamed.yaml")
     said = desk("nightly", "-c", renamed)
@@ -290,13 +290,13 @@ def test_a_dead_nights_file_is_not_called_sent_while_its_run_is_not_finished(
     assert api.calls["enroll"] == 0
 
 
-@pytest.mark.parametrize("where", ["_put_away", "_note"])
+@pytest.mark.parametrize("where", ["putting_away.PuttingAway._moved", "nightly.Night._note"])
 def test_a_file_follows_its_run_also_when_the_night_died_while_it_was_put_aside(
     desk: Desk, sandbox: Factory, inbox: Path, where: str
 ) -> None:
     api = sandbox(preload=False)
     put(inbox, "may.csv", 1, 2)
-    with access_refused(), dying(f"batch.run.nightly.Night.{where}"):
+    with access_refused(), dying(f"batch.run.{where}"):
         a_night(desk, api, inbox)
     assert a_night(desk, api, inbox).code == 0
     a_night(desk, api, inbox)
