@@ -33,10 +33,13 @@ def nightly(configs: tuple[Path, ...], *, quiet: bool) -> None:
     the worst of the night.
     """
     from batch.commands.sending import tell
+    from batch.run.apart import names_of
     from batch.run.nights import spend_nights
 
+    names = names_of(configs)
+
     def warn(config: Path, line: str) -> None:
-        tell(f"{config.stem}: {line}" if len(configs) > 1 else line, err=True)
+        tell(f"{names[config]}: {line}" if len(configs) > 1 else line, err=True)
 
     def say(config: Path, line: str) -> None:
         if not quiet:

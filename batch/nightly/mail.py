@@ -9,16 +9,16 @@ import datetime as dt
 import smtplib
 import ssl
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 from batch.nightly.messages import Undelivered
-from batch.nightly.web import TIMEOUT_S, tls_context
+from batch.nightly.web import TIMEOUT_S, tls_context, unreached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batch.nightly.messages import Message
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 STARTTLS_PORT = 587
 IMPLICIT_PORT = 465
 """Source: RFC 8314, 3.3 and 7.3."""
+_GOING_AWAY = 421
+"""Source: RFC 5321, 4.2.1 and 3.8: the server ends the session; 4xx is worth another attempt, 5xx is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,36 @@ class Mail:
     password: str | None = field(default=None, repr=False)
     ca_bundle: Path | None = None
     timeout_s: float = TIMEOUT_S
+    left: tuple[str, ...] = ()
+    """Those to whom a retry goes; empty for all."""
+    refused: tuple[int, ...] = ()
+    """What was answered to the addresses that an earlier attempt found to be refused for good."""
 
     def send(self, message: Message) -> None:
         """Send once, to all at a time.
 
         Raises:
-            Undelivered: nobody has got it, or not everybody.
+            Undelivered: nobody has got it, or not everybody; its `rest` goes to those who may get it later.
         """
-        letter = self._letter(message)
+        letter, to = self._letter(message), self.left or tuple(dict.fromkeys(self.to))
         with self._session() as server:
-            refused = server.send_message(letter, self.sender, self.to)
-        if refused:
-            raise Undelivered(f"{len(refused)} of {len(self.to)} addresses are refused; check them", again=False)
+            try:
+                answers = {who: code for who, (code, _) in server.send_message(letter, self.sender, to).items()}
+            except smtplib.SMTPRecipientsRefused as error:  # where the server ends it all, some have not been asked
+                codes = {who: code for who, (code, _) in error.recipients.items()}
+                answers = {who: codes.get(who, _GOING_AWAY) for who in to}
+        if answers or self.refused:
+            raise self._not_everybody(answers, reached=len(answers) < len(to))
+
+    def _not_everybody(self, answers: Mapping[str, int], *, reached: bool) -> Undelivered:
+        later = tuple(who for who, code in answers.items() if 400 <= code < 500)
+        refused = (*self.refused, *(code for who, code in answers.items() if who not in later))
+        count, of = len(refused) + len(later), len(set(self.to))
+        whom = "every address" if count == of else f"{count} of {of} addresses"
+        said = ", ".join(map(str, sorted({*self.refused, *answers.values()})))
+        text = f"the mail server refuses {whom} ({said}); check them"
+        rest = replace(self, left=later, refused=refused) if later else None
+        return Undelivered(text, again=bool(later), reached=reached, rest=rest)
 
     def check(self) -> str:
         """Say hello and log in; no letter is begun.
@@ -112,14 +132,9 @@ def _undelivered(error: Exception) -> Undelivered:
             return Undelivered(f"the mail server refuses user and password ({code}); check them", again=code < 500)
         case smtplib.SMTPNotSupportedError():
             return Undelivered("the mail server offers no STARTTLS, or no login; try tls: implicit", again=False)
-        case smtplib.SMTPRecipientsRefused(recipients=refused):
-            codes = sorted({code for code, _ in refused.values()})
-            said = ", ".join(map(str, codes))
-            return Undelivered(f"the mail server refuses every address ({said}); check them", again=max(codes) < 500)
-        case smtplib.SMTPSenderRefused(smtp_code=code):
-            return Undelivered(
-                f"the mail server refuses the sender ({code}); check from, user and password", again=False
-            )
+        case smtplib.SMTPSenderRefused(smtp_code=code) if code >= 500:
+            text = f"the mail server refuses the sender ({code}); check from, user and password"
+            return Undelivered(text, again=False)
         case smtplib.SMTPResponseException(smtp_code=code):
             return Undelivered(f"the mail server answers {code}", again=400 <= code < 500)
         case smtplib.SMTPServerDisconnected(__context__=TimeoutError()) | TimeoutError():
@@ -134,7 +149,5 @@ def _undelivered(error: Exception) -> Undelivered:
         case UnicodeError():
             return Undelivered("user or password holds letters that this login cannot carry; use ASCII", again=False)
         case OSError():
-            return Undelivered(
-                f"no connection to the mail server ({type(error).__name__}); check host and port", again=True
-            )
+            return Undelivered(f"no connection to the mail server: {unreached(error)}; check host and port", again=True)
     return Undelivered(f"the mail server does not play along ({type(error).__name__})", again=True)

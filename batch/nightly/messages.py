@@ -56,12 +56,18 @@ class Message:
 
 
 class Undelivered(Exception):
-    """A message did not arrive, or would not. `text` says why, without address and secrets; `again`: worth a retry."""
+    """A message did not arrive, or would not. `text` says why, without address and secrets; `again`: worth a retry.
 
-    def __init__(self, text: str, *, again: bool) -> None:
+    Where a way goes to several people, `reached` says that some have got it, and `rest` is the way to the others that
+    a retry takes, so that nobody gets it twice.
+    """
+
+    def __init__(self, text: str, *, again: bool, reached: bool = False, rest: Way | None = None) -> None:
         super().__init__(text)
         self.text = text
         self.again = again
+        self.reached = reached
+        self.rest = rest
 
 
 class Way(Protocol):

@@ -16,6 +16,7 @@ from batch.nightly.messages import Undelivered
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from batch.model import Occasion
     from batch.nightly.messages import Message, Way
 
 WAITS_S = (1.0, 5.0)
@@ -26,11 +27,13 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a message on one way; `fault` is None when it arrived."""
+    """What became of a message on one way; `fault` is None when it arrived, `reached` when somebody has got it."""
 
     way: str
+    occasion: Occasion
     attempts: int
     fault: str | None
+    reached: bool
 
     @property
     def text(self) -> str:
@@ -66,6 +69,7 @@ class _Walk:
         self._waits_s = waits_s
         self._sleep = sleep
         self._attempts = 0
+        self._reached = False
         self._delivery: Delivery | None = None
         self._thread = threading.Thread(target=self._walk, name=f"notify {way.name}", daemon=True)
 
@@ -74,7 +78,10 @@ class _Walk:
 
     def result(self, patience_s: float) -> Delivery:
         self._thread.join(patience_s)
-        return self._delivery or Delivery(self._way.name, self._attempts, "it takes too long")
+        return self._delivery or self._now("it takes too long")
+
+    def _now(self, fault: str | None) -> Delivery:
+        return Delivery(self._way.name, self._message.occasion, self._attempts, fault, self._reached)
 
     def _walk(self) -> None:
         fault: str | None = None
@@ -85,14 +92,17 @@ class _Walk:
             fault, again = self._attempt()
             if not again:
                 break
-        self._delivery = Delivery(self._way.name, self._attempts, fault)
+        self._delivery = self._now(fault)
 
     def _attempt(self) -> tuple[str | None, bool]:
         """Return what went wrong, None for nothing, and whether it is worth another attempt."""
         try:
             self._way.send(self._message)
         except Undelivered as undelivered:
+            self._reached |= undelivered.reached
+            self._way = undelivered.rest or self._way
             return undelivered.text, undelivered.again
         except Exception as fault:  # a way's own fault must not cost the run its end, nor be quoted
             return f"a fault of enroll-batch itself ({type(fault).__name__})", False
+        self._reached = True
         return None, False

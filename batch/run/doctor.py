@@ -22,6 +22,7 @@ from batch.nightly.choice import is_upload
 from batch.nightly.messages import Undelivered
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
+from batch.run.apart import misplaced
 from batch.run.api import check_api
 from batch.run.api_checks import api_checks
 from batch.run.checks import Check, Status, ok, wrong
@@ -79,10 +80,17 @@ def _campaign(settings: Settings) -> str:
 
 
 def _folders(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
-    yield _room_in("reports", settings.report.dir, "report.dir")
+    wrong_places = misplaced(settings)
+    yield _place("reports", settings.report.dir, "report.dir", wrong_places)
     yield _room_in("state", state_folder(environ), "ENROLL_BATCH_STATE")
     if settings.metrics.textfile:
-        yield _room_in("metrics", settings.metrics.textfile.parent, "metrics.textfile")
+        yield _place("metrics", settings.metrics.textfile.parent, "metrics.textfile", wrong_places)
+
+
+def _place(name: str, folder: Path, setting: str, wrong_places: Mapping[str, str]) -> Check:
+    if setting in wrong_places:
+        return wrong(name, f"{setting}: {wrong_places[setting]}", ConfigError.exit_code)
+    return _room_in(name, folder, setting)
 
 
 def _room_in(name: str, folder: Path, setting: str) -> Check:

@@ -6,12 +6,14 @@ Joins the pool, the accounts and the metrics file. A file that cannot be written
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.config import load_settings
 from batch.errors import EnrollBatchError
 from batch.ledger.events import read_events
 from batch.ledger.reading import LedgerReader
@@ -20,6 +22,7 @@ from batch.model import Event, Outcome, State
 from batch.nightly.messages import FINISHED
 from batch.nightly.metrics import Figures, read_last_success, write_metrics
 from batch.report.reconcile import reconcile
+from batch.run.apart import misplaced
 from batch.run.outstanding import in_doubt_beside, newest_run
 from batch.run.run_log import RunLog
 
@@ -48,7 +51,7 @@ def measure_night(config: Path, settings: Settings, exit_code: int) -> str | Non
 
     A night in which no file could be read has no run; one that went well is a success, also without a file.
     """
-    path = settings.metrics.textfile
+    path = None if "metrics.textfile" in misplaced(settings) else settings.metrics.textfile
     if path is None:
         return None
     try:
@@ -61,6 +64,18 @@ def measure_night(config: Path, settings: Settings, exit_code: int) -> str | Non
     except EnrollBatchError as error:
         return error.text
     return None
+
+
+def measure_unusable(config: Path, exit_code: int) -> str | None:
+    """Write the exit code of a night whose config cannot be used, where it says all but its secrets; else do nothing.
+
+    Returns what kept it, if anything.
+    """
+    try:
+        settings = load_settings(config, with_secrets=False, working_dir=Path.cwd(), environ=os.environ)
+    except EnrollBatchError:
+        return None
+    return measure_night(config, settings, exit_code)
 
 
 def _newest_figures(config: Path, settings: Settings) -> Figures:

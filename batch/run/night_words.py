@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from batch.run.dead_nights import DeadNight
     from batch.run.unattended import Ended
 
 _WORDS = {
@@ -32,11 +33,16 @@ _WORDS = {
     Occasion.STOPPED: "stopped",
 }
 _FAULTS = frozenset({1, 11})
+DEAD_NIGHTS = 10
+"""Source: our choice: so many that broke off are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """How a night went. `fault` says in a line what has ended it as a whole, "" where nothing has."""
+    """How a night went. `fault` says in a line what has ended it as a whole, "" where nothing has.
+
+    `dead` are the nights before it of which nobody has been told. `name` is what the config is called beside others.
+    """
 
     config: Path
     reports: Path
@@ -46,16 +52,23 @@ class Spent:
     waiting: Sequence[str] = ()
     fault: str = ""
     was_signalled: bool = False
+    dead: Sequence[DeadNight] = ()
+    name: str = ""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing has come to an end, well or badly."""
-        return not self.ended and not self.exit_code
+        return not self.ended and not self.exit_code and not self.dead
+
+    @property
+    def about(self) -> str:
+        """What the night is called."""
+        return about_of(self.name or self.config.stem)
 
 
-def about_of(config: Path) -> str:
-    """Return what the night of a config is called."""
-    return f"nightly {config.stem}"
+def about_of(name: str) -> str:
+    """Return what the night of a config of this name is called."""
+    return f"nightly {name}"
 
 
 def headline(spent: Spent) -> str:
@@ -69,6 +82,7 @@ def headline(spent: Spent) -> str:
     said += ["a fault has ended it"] if spent.fault else []
     said += ["stopped by a signal"] if spent.was_signalled else []
     said += [f"{len(spent.waiting)} left alone"] if spent.waiting else []
+    said += [f"{counted(len(spent.dead), 'earlier night')} broke off"] if spent.dead else []
     return "; ".join(said) or "nothing to do"
 
 
@@ -84,12 +98,24 @@ def _word(exit_code: int) -> str:
 
 def night_text(spent: Spent) -> str:
     """Return the whole message: the headline, each file, and what was left alone."""
-    parts = [f"enroll-batch {about_of(spent.config)}: {headline(spent)}"]
+    parts = [f"enroll-batch {spent.about}: {headline(spent)}"]
     parts += [f"{spent.fault}."] if spent.fault else []
     parts += ["\n".join(_lines(each, spent)) for each in spent.ended]
     if spent.waiting:
         parts.append("\n".join(["Left alone:", *(f"  {line}" for line in spent.waiting)]))
+    parts += _before(spent)
     return "\n\n".join(parts) + f"\n\nExit code {spent.exit_code}\n"
+
+
+def _before(spent: Spent) -> Iterator[str]:
+    """Yield what nights that broke off had done; not what tonight has gone on with, and of many only the last."""
+    if len(spent.dead) > DEAD_NIGHTS:
+        yield f"Before the last {DEAD_NIGHTS} of them, {len(spent.dead) - DEAD_NIGHTS} more broke off; see nightly.log."
+    tonight = {each.folder for each in spent.ended if each.folder}
+    for dead in spent.dead[-DEAD_NIGHTS:]:
+        ended = [each for each in dead.ended if each.folder not in tonight]
+        yield f"{dead.text} {'Until then:' if ended else 'Nothing else had come to its end until then.'}"
+        yield from ("\n".join(_lines(each, spent)) for each in ended)
 
 
 def _lines(ended: Ended, spent: Spent) -> Iterator[str]:

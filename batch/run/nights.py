@@ -7,20 +7,23 @@ beginning. What a night does with files and runs is for `nightly`.
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from batch.config import HeartbeatSettings
 from batch.errors import EXIT_CODES, ConfigError, EnrollBatchError, Interrupted, UsageError
+from batch.model import Occasion
+from batch.nightly.messages import occasion_of
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
-from batch.run.apart import in_each_others_way
-from batch.run.measuring import measure_night
+from batch.run.apart import in_each_others_way, names_of, refuse_misplaced
+from batch.run.dead_nights import Marks
+from batch.run.measuring import measure_night, measure_unusable
 from batch.run.night_log import NightLog
-from batch.run.night_words import Spent, about_of, headline, night_text
+from batch.run.night_words import DEAD_NIGHTS, Spent, about_of, headline, night_text
 from batch.run.nightly import Night
-from batch.run.telling import News, log_deliveries, tell_end, tell_start, tell_unusable, warn_of
+from batch.run.telling import News, is_heard, log_deliveries, tell_end, tell_start, tell_unusable, warn_of
 from batch.run.unattended import failed
 
 if TYPE_CHECKING:
@@ -34,58 +37,78 @@ if TYPE_CHECKING:
     """Prints one line of a config's night; never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A config that can be used; `name` is what it is called beside the others. `say` and `warn` print its lines."""
+
+    config: Path
+    name: str
+    settings: Settings
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
 def spend_nights(configs: Sequence[Path], read: Callable[[Path], Settings], say: Say, warn: Say) -> int:
     """Spend a night with each config, one after the other, and return the worst exit code.
 
     `read` loads a config. `warn` hears of what did not go well, `say` of all else. A config that cannot be used, or is
     in another's way, is told of and stops no other; after a signal none begins any more.
     """
-    nights, code = _usable(configs, read, warn)
+    nights, code = _usable(configs, read, say, warn)
     codes = {0, code}
-    for number, (config, settings) in enumerate(nights, 1):
+    for number, given in enumerate(nights, 1):
         try:
-            spent = _spend(config, settings, partial(say, config), partial(warn, config))
+            spent = _spend(given)
             codes.add(spent.exit_code)
             was_signalled = spent.was_signalled
         except KeyboardInterrupt:
             codes.add(Interrupted.exit_code)
             was_signalled = True
         except Exception as fault:  # of telling itself; the next night is not to be missed for it
-            codes.add(_warn_of_fault(config, fault, warn))
+            codes.add(_warn_of_fault(given.config, fault, warn))
             was_signalled = False
         if was_signalled:
-            for other, _ in nights[number:]:
+            for other in nights[number:]:
                 codes.add(Interrupted.exit_code)
-                warn(other, f"{other}: not begun, because a signal came; the next night does it")
+                other.warn(f"{other.config}: not begun, because a signal came; the next night does it")
             break
     return worst(codes)
 
 
-def _usable(
-    configs: Sequence[Path], read: Callable[[Path], Settings], warn: Say
-) -> tuple[list[tuple[Path, Settings]], int]:
-    """Return the configs that can be used, each with its settings, and an exit code for the others, who are told."""
-    given, codes = [], {0}
+def _usable(configs: Sequence[Path], read: Callable[[Path], Settings], say: Say, warn: Say) -> tuple[list[_Given], int]:
+    """Return the configs that can be used, and an exit code for the others, of which those are told whom they name."""
+    names, given, codes = names_of(configs), list[_Given](), {0}
     for config in configs:
         try:
-            given.append((config, read(config)))
+            settings = read(config)
+            refuse_misplaced(config, settings)
+            given.append(_Given(config, names[config], settings, partial(say, config), partial(warn, config)))
         except ConfigError as error:
             codes.add(error.exit_code)
             warn(config, f"Error: {error.text}")
-            tell_unusable(config, about_of(config), error, partial(warn, config))
+            _measured(partial(measure_unusable, config, error.exit_code), partial(warn, config))
+            tell_unusable(config, about_of(names[config]), error, partial(warn, config))
         except Exception as fault:
             codes.add(_warn_of_fault(config, fault, warn))
-    rivals = in_each_others_way(given)
+    rivals = in_each_others_way([(each.config, each.settings) for each in given])
     said = set[str]()
     for position, line in rivals.items():
-        config, settings = given[position]
+        rival = given[position]
         if line not in said:  # once, for both
-            warn(config, f"Error: {line}")
+            rival.warn(f"Error: {line}")
             said.add(line)
-        spent = Spent(config, settings.report.dir, ConfigError.exit_code, fault=line)
-        _tell(spent, settings, NightLog(settings.report.dir, config), partial(warn, config))
-        codes.add(spent.exit_code)
+        codes.add(_refuse(rival, line))
     return [each for position, each in enumerate(given) if position not in rivals], worst(codes)
+
+
+def _refuse(given: _Given, why: str) -> int:
+    """Write down and tell that a config is in another's way; return the exit code."""
+    config, settings = given.config, given.settings
+    spent = Spent(config, settings.report.dir, ConfigError.exit_code, fault=why, name=given.name)
+    log = NightLog(settings.report.dir, config)
+    _measured(partial(measure_night, config, settings, spent.exit_code), given.warn)
+    _tell(spent, given, log)
+    return spent.exit_code
 
 
 def _warn_of_fault(config: Path, fault: Exception, warn: Say) -> int:
@@ -94,32 +117,43 @@ def _warn_of_fault(config: Path, fault: Exception, warn: Say) -> int:
     return ended.exit_code
 
 
-def _spend(config: Path, settings: Settings, say: Callable[[str], None], warn: Callable[[str], None]) -> Spent:
-    """Spend one night: log it, tell of it, and write its figures."""
-    log = NightLog(settings.report.dir, config)
-    log.begin()
-    told = tell_start(settings.notify, about_of(config))
-    log.deliveries(told)
-    warn_of(told, warn)
-    spent = _night(config, settings, log, say, warn)
-    try:
-        fault = measure_night(config, settings, spent.exit_code)
-    except Exception as error:  # figures are not worth a message that is not sent
-        fault = failed(config.stem, error).text
-    if fault:
-        log.write("metrics", fault)
-        warn(f"Warning: {fault}")
-    try:
-        _tell(spent, settings, log, warn, told)
-    except KeyboardInterrupt:  # whoever does not wait for this has still a night that ended as it did
-        log.end(spent.exit_code, headline(spent))
-        return replace(spent, was_signalled=True)
+def _spend(given: _Given) -> Spent:
+    """Spend one night: log it, tell of it and of those before it that broke off, and write its figures."""
+    settings = given.settings
+    log = NightLog(settings.report.dir, given.config)
+    with Marks(settings.report.dir, given.config, log.night) as marks:
+        log.begin()
+        dead = marks.dead_nights()
+        for each in dead[-DEAD_NIGHTS:]:
+            log.write("broke_off", each.text, broken_off=each.night)
+            given.warn(each.text)
+        told = tell_start(settings.notify, about_of(given.name))
+        log.deliveries(told)
+        warn_of(told, given.warn)
+        spent = replace(_night(given, log), dead=dead, name=given.name)
+        if fault := _measured(partial(measure_night, given.config, settings, spent.exit_code), given.warn):
+            log.write("metrics", fault)
+        try:
+            marks.told(heard=_tell(spent, given, log, told))
+        except KeyboardInterrupt:  # whoever does not wait for this has still a night that ended as it did
+            log.end(spent.exit_code, headline(spent))
+            return replace(spent, was_signalled=True)
     return spent
 
 
-def _night(
-    config: Path, settings: Settings, log: NightLog, say: Callable[[str], None], warn: Callable[[str], None]
-) -> Spent:
+def _measured(measure: Callable[[], str | None], warn: Callable[[str], None]) -> str | None:
+    """Write figures; say and return what kept them, if anything."""
+    try:
+        fault = measure()
+    except Exception as error:  # figures are not worth a message that is not sent
+        fault = failed("", error).text
+    if fault:
+        warn(f"Warning: {fault}")
+    return fault
+
+
+def _night(given: _Given, log: NightLog) -> Spent:
+    config, settings, say, warn = given.config, given.settings, given.say, given.warn
     night: Night | None = None
     codes, fault = {0}, ""
 
@@ -160,19 +194,27 @@ def _night(
     return spent
 
 
-def _tell(
-    spent: Spent, settings: Settings, log: NightLog, warn: Callable[[str], None], told_start: Sequence[Delivery] = ()
-) -> None:
-    """Tell how a night went. One in which there was nothing to do is told to heartbeats only."""
-    notify: Sequence[Entry | None] = settings.notify
+def _tell(spent: Spent, given: _Given, log: NightLog, told_start: Sequence[Delivery] = ()) -> bool:
+    """Tell how a night went; return whether somebody has heard it, or nobody was to.
+
+    One in which there was nothing to do is told to heartbeats, and to who has been told that it begins.
+    """
+    notify: Sequence[Entry | None] = given.settings.notify
     if spent.is_idle and not spent.waiting:
-        notify = tuple(entry if isinstance(entry, HeartbeatSettings) else None for entry in notify)
-    report = f"{socket.gethostname()}:{settings.report.dir}"
+        notify = tuple(entry if _hears_of_all(entry) else None for entry in notify)
+    report = f"{socket.gethostname()}:{spent.reports}"
     said = headline(spent)
-    news = News(about_of(spent.config), spent.exit_code, night_text(spent), report, said, idle=spent.is_idle)
+    beside = frozenset(occasion_of(each.exit_code) for dead in spent.dead for each in dead.ended)
+    beside |= {Occasion.STOPPED} if spent.dead else set()
+    news = News(spent.about, spent.exit_code, night_text(spent), report, said, idle=spent.is_idle, beside=beside)
     told = tell_end(notify, spent.config, news)
-    warn_of(told, warn)
+    warn_of(told, given.warn)
     log.deliveries(told)
     for folder in {each.folder for each in spent.ended if each.folder}:
         log_deliveries(folder, [*told_start, *told])
     log.end(spent.exit_code, said)
+    return is_heard(notify, told)
+
+
+def _hears_of_all(entry: Entry | None) -> bool:
+    return entry is not None and (isinstance(entry, HeartbeatSettings) or Occasion.START in entry.on)

@@ -6,7 +6,6 @@ nothing: a run ends as it has ended.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import socket
@@ -28,10 +27,10 @@ from batch.nightly.web import Receiver
 from batch.nightly.webhook import Webhook
 from batch.run.opening import spelled
 from batch.run.run_log import RunLog
-from batch.sending.pace_file import state_folder
+from batch.run.trouble import is_in_trouble, note_recovery, note_trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from pydantic import SecretStr
 
@@ -52,7 +51,7 @@ class News:
     """How a run or a night went. `about` names it; `text` holds no customer data; `report` is a path or a link.
 
     `headline` says it in a few words, "" where the exit code does. What is `idle` has done nothing, so that it is no
-    recovery from anything.
+    recovery from anything. `beside` is what else it tells of: how earlier nights went of which nobody has been told.
     """
 
     about: str
@@ -62,6 +61,7 @@ class News:
     headline: str = ""
     was_resumed: bool = False
     idle: bool = False
+    beside: frozenset[Occasion] = frozenset()
 
 
 def tell_start(notify: Notify, about: str) -> list[Delivery]:
@@ -73,24 +73,39 @@ def tell_start(notify: Notify, about: str) -> list[Delivery]:
 def tell_end(notify: Notify, config: Path | str, news: News) -> list[Delivery]:
     """Tell how it ended. After trouble with the same config, or of a run that had stopped, the good end is a recovery.
 
-    Whoever is told of both recoveries and such ends gets one message, the recovery. What only heartbeats hear neither
-    makes trouble nor ends it.
+    Everybody gets one message: of the recovery, else of the end, else of what is told beside it. What only heartbeats
+    hear neither makes trouble nor ends it, and a recovery that nobody has heard, who wanted to, is told again.
 
     Raises:
         KeyboardInterrupt: a signal came; whoever does not want to wait for this has still a run that ended as it did.
     """
     occasions = [occasion_of(news.exit_code)]
-    had_trouble = False
-    if not news.idle and any(entry and not isinstance(entry, HeartbeatSettings) for entry in notify):
-        had_trouble = _trouble(config, now=news.exit_code not in _NO_TROUBLE, over=news.exit_code in FINISHED)
-    if news.exit_code in FINISHED and (news.was_resumed or had_trouble):
+    occasions += [occasion for occasion in Occasion if occasion in news.beside and occasion not in occasions]
+    is_for_people = not news.idle and any(entry and not isinstance(entry, HeartbeatSettings) for entry in notify)
+    had_trouble = is_for_people and is_in_trouble(config)
+    if news.exit_code in FINISHED and (news.was_resumed or news.beside or had_trouble):
         occasions.insert(0, Occasion.RECOVERED)
+    if is_for_people and news.exit_code not in _NO_TROUBLE:
+        note_trouble(config)
     at_s = time.time()
     messages = [
         Message(occasion, news.about, news.exit_code, news.text, news.report, at_s, news.headline)
         for occasion in occasions
     ]
-    return _deliver(notify, messages, waits_s=WAITS_S, patience_s=PATIENCE_S)
+    told = _deliver(notify, messages, waits_s=WAITS_S, patience_s=PATIENCE_S)
+    if had_trouble and news.exit_code in FINISHED and is_heard(notify, told, {Occasion.RECOVERED}):
+        note_recovery(config)
+    return told
+
+
+def is_heard(notify: Notify, told: Iterable[Delivery], occasions: Collection[Occasion] = tuple(Occasion)) -> bool:
+    """Return whether somebody has got a message of one of these occasions; also where it was for nobody.
+
+    A heartbeat is nobody: what it gets is read when it is missed.
+    """
+    people = {way.name for way, _ in ways_of(notify) if not isinstance(way, Heartbeat)}
+    reached = [each.reached for each in told if each.way in people and each.occasion in occasions]
+    return any(reached) or not reached
 
 
 @contextmanager
@@ -260,21 +275,3 @@ def _past(run: OpenRun) -> tuple[str, bool]:
     except LedgerFailed:  # that is told all the same
         return "", False
     return str(config), (resumed or 0) > (samples or 0)
-
-
-def _trouble(config: Path | str, *, now: bool, over: bool) -> bool:
-    """Remember that there is trouble with a config, or that it is over; return whether there was any before.
-
-    One empty file a config in the user's state folder. Where that cannot be written, recoveries are not known.
-    """
-    name = hashlib.sha256(os.fsencode(spelled(Path(config)))).hexdigest()[:16]
-    mark = state_folder(os.environ) / "trouble" / name
-    with suppress(OSError):
-        had = mark.exists()
-        if now:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-        elif over:
-            mark.unlink(missing_ok=True)
-        return had
-    return False

@@ -253,7 +253,7 @@ def test_a_config_that_cannot_be_read_is_all_that_is_said(desk: Desk) -> None:
     said = desk("doctor", "-c", config)
     assert said.code == 2
     assert said.out.splitlines() == [
-        f"wrong    config: {config}, line 1, api.version: \"v9\" must be v3.1 or v3",
+        f"wrong    config: {config}, line 1, api.version: \"v9\" is not v3.1 or v3",
         f"wrong    config: {config}, line 2, notify, item 1.kind: must be email, webhook, apprise or heartbeat",
     ]  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 from batch.model import Occasion
 from batch.nightly.mail import Mail
 from batch.nightly.messages import Message, Undelivered
+from batch.nightly.notify import deliver
 from tests.nightly.receivers import PASSWORD, MailServer, Trust, mail_server, make_trust
 
 MESSAGE = Message(Occasion.DONE, "monday", 0, "all done: ü", "host:/reports/monday", 1_764_540_000)
@@ -81,6 +82,7 @@ def test_a_server_without_tls_hears_no_password() -> None:
     [
         ("auth", "535 5.7.8 wrong", "the mail server refuses user and password (535); check them", False),
         ("auth", "454 4.7.0 later", "the mail server refuses user and password (454); check them", True),
+        ("mail", "451 later", "the mail server answers 451", True),
         ("mail", "550 no", "the mail server refuses the sender (550); check from, user and password", False),
         ("data", "554 spam", "the mail server answers 554", False),
         ("data", "451 busy", "the mail server answers 451", True),
@@ -97,7 +99,8 @@ def test_what_a_server_refuses_is_said_in_our_words(
 def test_one_address_that_is_refused_does_not_cost_the_others_their_letter(trust: Trust) -> None:
     with mail_server(trust.context, rcpt=["550 who?"]) as server:
         fault = undelivered(mail(server, trust.root))
-    assert (fault.text, fault.again) == ("1 of 2 addresses are refused; check them", False)
+    assert fault.text == "the mail server refuses 1 of 2 addresses (550); check them"
+    assert (fault.again, fault.reached, fault.rest) == (False, True, None)
     assert server.recipients == [["two@example.com"]]
 
 
@@ -105,6 +108,41 @@ def test_all_addresses_refused_is_said(trust: Trust) -> None:
     with mail_server(trust.context, rcpt=["550 who?", "450 later"]) as server:
         fault = undelivered(mail(server, trust.root))
     assert fault.text == "the mail server refuses every address (450, 550); check them"
+    assert (fault.again, fault.reached) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("answers", "sent_to", "said"),
+    [
+        (["450 later"], [["two"], ["one"]], "told (2 attempts)"),
+        (["", "450 later"], [["one"], ["two"]], "told (2 attempts)"),
+        (["450 later", "450 later"], [["one", "two"]], "told (2 attempts)"),
+        (["421 away"], [["one", "two"]], "told (2 attempts)"),
+        (["", "421 away"], [["one", "two"]], "told (2 attempts)"),
+        (["450 later", "", "451 busy"], [["two"], ["one"]], "told (3 attempts)"),
+        (["550 who?", "450 later"], [["two"]], "not told: the mail server refuses 1 of 2 addresses (550); check them"),
+        (["450 later", "", "550 who?"], [["two"]], "not told: the mail server refuses 1 of 2 addresses (550);"),
+        (["450 a", "", "450 a", "450 a"], [["two"]], "not told: the mail server refuses 1 of 2 addresses (450);"),
+    ],
+)
+def test_who_is_refused_for_a_while_gets_it_later_and_nobody_gets_it_twice(
+    trust: Trust, answers: list[str], sent_to: list[list[str]], said: str
+) -> None:
+    with mail_server(trust.context, rcpt=[*answers]) as server:  # an empty one is none
+        (delivery,) = deliver([(mail(server, trust.root), MESSAGE)], waits_s=(0, 0))
+    assert delivery.text.startswith(f"mail: {said}")
+    assert delivery.reached
+    assert server.recipients == [[f"{who}@example.com" for who in each] for each in sent_to]
+    assert {(letter["To"], letter["Message-ID"]) for letter in server.letters} == {
+        (", ".join(TO), f"<{MESSAGE.message_id}@example.com>")
+    }
+
+
+def test_a_letter_that_is_not_taken_goes_to_all_again(trust: Trust) -> None:
+    with mail_server(trust.context, data=["451 busy"]) as server:
+        (delivery,) = deliver([(mail(server, trust.root), MESSAGE)], waits_s=(0, 0))
+    assert (delivery.attempts, delivery.fault) == (2, None)
+    assert server.recipients == [list(TO)]
 
 
 def test_a_wrong_password_is_refused(trust: Trust) -> None:
@@ -122,7 +160,7 @@ def test_nobody_there_a_silent_server_and_a_wrong_port_are_said(trust: Trust) ->
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         assert "does not answer in time" in undelivered(mail(port, None, timeout_s=0.2)).text
-    assert undelivered(mail(port, None)).text.startswith("no connection to the mail server (ConnectionRefusedError)")
+    assert undelivered(mail(port, None)).text.endswith("the connection is refused; check host and port")
     with mail_server(trust.context) as server:
         assert "speaks no TLS there" in undelivered(mail(server, trust.root, implicit=True)).text
 
