@@ -164,6 +164,11 @@ class TestBaseUrl:
             ("https://host.example/?a=b", "must not hold a ? or a #"),
             ("https://host.example/#a", "must not hold a ? or a #"),
             ("https://host.example?", "must not hold a ? or a #"),
+            ("https://host.example/v3/", "the version belongs under api.version"),
+            ("https://host.example/loyalty/V3.1", "the version belongs under api.version"),
+            ("https://host.example/v3/oauth/token/generate", "what stands before it under api.path_prefix"),
+            ("https://host.example/api_gateway/intouch-api-v3", "what stands before it under api.path_prefix"),
+            ("https://eu.api.capillarytech.com/loyalty", "write scheme and host only"),
             ("https://host.example:https", "check the host and the port"),
             ("https://[::1", "check the host and the port"),
             ("https://host .example", "holds blanks"),
@@ -217,7 +222,9 @@ class TestApi:
 
     @pytest.mark.parametrize("typed", ["v2", "3.1", "V3", "[v3]", ""])
     def test_other_versions_are_refused(self, typed: str) -> None:
-        assert "must be v3.1 or v3" in refusal(f"api: {{base_url: sandbox, version: {typed}}}")
+        said = refusal(f"api: {{base_url: sandbox, version: {typed}}}")
+        shown = "must be" if typed in {"", "[v3]"} else f'"{typed}" is not'
+        assert f"api.version: {shown} v3.1 or v3" in said
 
     @pytest.mark.parametrize("typed", ["0", "-1", "1e5", "0x10", "1_000", "05", ".inf", "nan", "5s", "1,5", "[5]", ""])
     def test_a_timeout_is_a_plain_number_above_zero(self, typed: str) -> None:
@@ -236,11 +243,11 @@ class TestScope:
                 "{data_scope: ALL}",
                 'scope.data_scope: "ALL" is refused by the API for enroll and unenroll (error 310141)',
             ),
-            ("{data_scope: other, org: 1}", 'scope.data_scope: "other" must be SELF or OTHER'),
+            ("{data_scope: other, org: 1}", 'scope.data_scope: "other" is not SELF or OTHER'),
             ("{data_scope: OTHER}", "scope.org: is needed with data_scope: OTHER"),
             ("{org: 50672}", 'scope.org: "50672" is only for data_scope: OTHER'),
             ("{data_scope: OTHER, org: [50672, 50673]}", "scope.org: must be one organisation"),
-            ("{data_scope: OTHER, org: '50672,50673'}", "must be one organisation"),
+            ("{data_scope: OTHER, org: '50672,50673'}", '"50672,50673" is not one organisation; for several'),
             ("{data_scope: OTHER, org: 050672}", '"050672" begins with a zero'),
             ("{data_scope: OTHER, org: 0}", '"0" is too small; write 1 or more'),
             ("{data_scope: OTHER, org: -5}", '"-5" is too small; write 1 or more'),
@@ -275,10 +282,10 @@ class TestCampaign:
     @pytest.mark.parametrize(
         ("typed", "said"),
         [
-            ("action: re-enroll", '"re-enroll" must be enroll or unenroll'),
-            ("kind: badge", '"badge" must be milestone or streak'),
-            ("expand: all", '"all" must be each, first or current'),
-            ("on_cascade: ''", '"" must be report, skip or stop'),
+            ("action: re-enroll", '"re-enroll" is not enroll or unenroll'),
+            ("kind: badge", '"badge" is not milestone or streak'),
+            ("expand: all", '"all" is not each, first or current'),
+            ("on_cascade: ''", '"" is not report, skip or stop'),
             ("reset_streak_status: 1", '"1" is neither true nor false'),
             ("initial_balance: -1", '"-1" is too small; write 0 or more'),
             ("initial_balance: 12.5", '"12.5" is not a whole number'),
@@ -354,6 +361,13 @@ class TestInput:
         ]
         assert "did you mean customer_id?" in said[0]
 
+    def test_a_column_named_the_wrong_way_round_is_turned(self) -> None:
+        said = refusal("api: {base_url: sandbox}\ninput: {columns: {Member ID: customer_id, x: y}}").splitlines()
+        assert [line.partition("input.columns.")[2] for line in said] == [
+            '"Member ID": our name stands first: {customer_id: Member ID}',
+            f"x: unknown key; known here: {', '.join(COLUMN_NAMES)}",
+        ]
+
     def test_the_names_are_those_that_the_intake_knows(self) -> None:
         assert set(COLUMN_NAMES) == {*COLUMNS, *LOOKED_UP}
 
@@ -378,7 +392,8 @@ class TestInput:
 
     @pytest.mark.parametrize("typed", ["0", "091", "1234", "IN", "'+'"])
     def test_what_is_no_country_code_is_refused(self, typed: str) -> None:
-        assert "country_code" in sandbox_refusal(f"input: {{country_code: '{typed.strip(chr(39))}'}}")
+        said = sandbox_refusal(f"input: {{country_code: '{typed.strip(chr(39))}'}}")
+        assert "is no country code in digits; write one to three, such as 91 for India" in said
 
     def test_the_rest_is_kept(self) -> None:
         rules = sandboxed(
@@ -498,6 +513,13 @@ class TestPacingRetryAndGuards:
             ("pacing: {time_zone: europe/berlin}", "did you mean Europe/Berlin?"),
             ("pacing: {time_zone: Berlin}", "did you mean Europe/Berlin?"),
             ("pacing: {time_zone: Asia/Kolkatta}", "did you mean Asia/Kolkata?"),
+            ("pacing: {time_zone: utc}", "did you mean UTC?"),
+            ("pacing: {time_zone: Rome}", "did you mean Europe/Rome?"),
+            ("pacing: {time_zone: IST}", "is not a known time zone; write a city's zone, such as Asia/Kolkata"),
+            ("pacing: {time_zone: PDT}", "is not a known time zone; write a city's zone, such as Asia/Kolkata"),
+            ("pacing: {time_zone: CEST}", "is not a known time zone; write a city's zone, such as Asia/Kolkata"),
+            ("pacing: {time_zone: GMT+5}", "is not a known time zone; write a city's zone, such as Asia/Kolkata"),
+            ("pacing: {time_zone: 'UTC+05:30'}", "is not a known time zone; write a city's zone, such as Asia/Kolkata"),
             ("pacing: {window: '22:00'}", 'pacing.window: "22:00" is no window; write HH:MM-HH:MM'),
             ("pacing: {window: 22-6}", 'pacing.window: "22-6" is no window'),
             ("pacing: {window: '22:00-25:00'}", "is no window"),
@@ -508,11 +530,11 @@ class TestPacingRetryAndGuards:
             ("pacing: {time_zone: ../../etc/passwd}", "is not a known time zone"),
             ("retry: {attempts: 0}", '"0" is too small; write 1 or more'),
             ("retry: {base_s: 0}", '"0" is too small; write more than 0'),
-            ("retry: {in_doubt: maybe}", '"maybe" must be resend, verify or leave'),
+            ("retry: {in_doubt: maybe}", '"maybe" is not resend, verify or leave'),
             ("guard: {minimum: 0}", '"0" is too small; write 1 or more'),
             ("guard: {stop_when: {faild: 5%}}", "guard.stop_when.faild: unknown key; did you mean failed?"),
             ("guard: {stop_when: {failed: 5}}", 'guard.stop_when.failed: "5" is not a percentage'),
-            ("guard: {stop_when: 5%}", 'guard.stop_when: "5%" must be a group of keys'),
+            ("guard: {stop_when: 5%}", 'guard.stop_when: "5%" is not a group of keys, each with its value'),
         ],
     )
     def test_what_cannot_be_is_refused(self, typed: str, said: str) -> None:
@@ -555,9 +577,17 @@ class TestShape:
         assert said[1].endswith("unknown key; did you mean rate?")
         assert said[3].endswith("unknown key; did you mean campaign?")
 
-    @pytest.mark.parametrize("typed", ["pacing: 5", "pacing: [rate]", "input: {columns: Member}", "sandbox: [a]"])
-    def test_a_value_where_a_group_belongs_is_refused(self, typed: str) -> None:
-        assert "must be a group of keys, each with its value" in sandbox_refusal(typed)
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            ("pacing: 5", 'pacing: "5" is not'),
+            ("pacing: [rate]", "pacing: must be"),
+            ("input: {columns: Member}", 'input.columns: "Member" is not'),
+            ("sandbox: [a]", "sandbox: must be"),
+        ],
+    )
+    def test_a_value_where_a_group_belongs_is_refused(self, typed: str, said: str) -> None:
+        assert f"{said} a group of keys, each with its value" in sandbox_refusal(typed)
 
     @pytest.mark.parametrize("typed", ["notify: mail", "notify: {a: b}"])
     def test_a_value_where_a_list_belongs_is_refused(self, typed: str) -> None:

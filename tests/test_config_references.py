@@ -108,8 +108,8 @@ class TestFiles:
         (tmp_path / "latin").write_bytes(b"\xfc")
         said = refusal(with_cycle("${file:nope}${file:.}${file:latin}"), working_dir=tmp_path).splitlines()
         assert [line.partition(": ")[2] for line in said] == [
-            "the file nope cannot be read (No such file or directory)",
-            "the file . cannot be read (Is a directory)",
+            "the file nope cannot be read (No such file or directory); make it, or correct the path",
+            "the file . cannot be read (Is a directory); correct the path",
             "the file latin is not UTF-8 text (line 1); save it as UTF-8",
         ]
 

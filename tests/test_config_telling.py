@@ -125,6 +125,13 @@ def test_figures_go_into_a_file() -> None:
     assert load("metrics:").metrics.textfile is None
 
 
+@pytest.mark.parametrize("typed", ["x.txt", "metrics/x", "x.PROM", "x.prom.tmp"])
+def test_figures_that_no_collector_would_read_are_refused(typed: str) -> None:
+    (line,) = refusal(f"metrics: {{textfile: {typed}}}")
+    said = f'"{typed}" does not end in .prom, so the textfile collector would not read it; give it a name that does'
+    assert line == f"line 2, metrics.textfile: {said}"
+
+
 def test_each_key_stands_in_the_table_once() -> None:
     rows = [row.split("|")[1].strip() for row in settings_table().splitlines()[2:]]
     told = [row for row in rows if row.startswith("`notify[]")]

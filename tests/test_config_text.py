@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,17 @@ class TestFaults:
             ("- a\nb: 1", "line 2: wrong indentation"),
             ("a: [1\nb: 2", "line 2: a { or [ before this is not closed"),
             ("a: {b: 1", "line 1: a { or [ before this is not closed"),
+            ("a: [1,\n", "line 2: a { or [ before this is not closed"),
+            ("a: [", "line 1: a { or [ before this is not closed"),
+            ("a: {b:", "line 1: a { or [ before this is not closed"),
+            ("a: {b: [}", "line 1: a { or [ before this is not closed"),
+            ("a: [1]]", "line 1: a } or ] that no { or [ before it opens"),
+            ("a: }", "line 1: a } or ] that no { or [ before it opens"),
+            (
+                "a:\n  kind oauth\n  key: b",
+                'line 3: wrong indentation, or a text with ": " in it that needs quotes, or a key',
+            ),
+            ("a:\n  kind:oauth\n  key: b", 'or a key here or in the line before that has no ": " behind it'),
             ("a: {b: 1} {c: 2}", "line 1: "),
             ("a: @b", "line 1: a text that begins with @ needs quotes"),
             ("a: %5", "line 1: a text that begins with % needs quotes"),
@@ -194,7 +207,7 @@ class TestFile:
         assert said == "cannot be read (No such file or directory); check the path of the config file"
 
     def test_a_folder_is_not_a_file(self, tmp_path: Path) -> None:
-        assert self.refused(tmp_path).startswith("cannot be read (Is a directory)")
+        assert self.refused(tmp_path) == "cannot be read (Is a directory); correct the path"
 
     def test_a_path_that_cannot_be_is_refused(self) -> None:
         assert self.refused(Path("a\0b")).startswith("is not a path")
@@ -202,12 +215,19 @@ class TestFile:
     def test_text_that_is_not_utf_8_is_refused_with_its_line(self, tmp_path: Path) -> None:
         path = tmp_path / "cp1252.yaml"
         path.write_bytes("a: 1\nb: für\n".encode("cp1252"))
-        assert self.refused(path).startswith("is not UTF-8 text (line 2); save it as UTF-8")
+        assert self.refused(path) == "is not UTF-8 text (line 2); save it as UTF-8"
+
+    def test_one_that_another_user_has_is_for_him_to_open(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_right(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        monkeypatch.setattr(Path, "open", no_right)
+        assert self.refused(Path("his.yaml")) == "cannot be read (Permission denied); let this user read it"
 
     def test_one_that_is_far_too_large_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "upload.csv"
         path.write_bytes(b"#" * (SIZE_LIMIT + 1))
-        assert self.refused(path).startswith("is larger than 1 MB")
+        assert self.refused(path) == "is larger than 1 MB; correct the path"
 
     def test_a_byte_order_mark_and_windows_line_ends_change_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "windows.yaml"

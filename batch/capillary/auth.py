@@ -138,6 +138,8 @@ class TokenKeeper:
         if isinstance(reply, NoAnswer):
             return _no_token(reply.error)
         envelope = read_envelope(reply.body) if reply.complete else None
+        if reply.status == 404 and not (envelope and envelope.errors):
+            raise AccessRefused(f"the token endpoint {TOKEN_PATH} is not there (HTTP 404): check api.base_url")
         refusal = _refusal(reply.status, envelope)
         if refusal is not None:
             raise AccessRefused(

@@ -36,6 +36,7 @@ def template(config: Path, out: Path) -> None:
         balance_in_column=campaign.initial_balance is None,
         reset_in_column=not campaign.reset_streak_status,
         headers={name: header for name, header in upload.columns.items() if name not in unusable},
+        country_code=upload.country_code,
     )
     content = template_workbook(columns, sheet=upload.sheet, header_row=upload.header_row)
     try:

@@ -6,13 +6,14 @@ not fit. It does not know what is done with a setting.
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from batch.config.campaign import CyclePattern
-from batch.config.keys import BasicSettings, OAuthSettings, Settings
+from batch.config.keys import COLUMN_NAMES, BasicSettings, OAuthSettings, Settings
 from batch.config.pacing import Rate, parse_rate, parse_time
 from batch.config.receivers import Entry, load_notify
 from batch.config.references import (
@@ -137,7 +138,9 @@ def _add(details: ErrorDetails, tree: Tree, findings: Findings) -> None:
     typed = _typed_at(tree, place)
     is_about_name = details["type"] in {"missing", "extra_forbidden"} or "[key]" in details["loc"]
     if isinstance(typed, str) and not is_about_name and not is_secret(place):
-        what = f"{quoted(typed)} {what}"
+        what = f"{quoted(typed)} {re.sub('^must be ', 'is not ', what)}"
+    if place[:2] == ("input", "columns") and "[key]" in details["loc"] and typed in COLUMN_NAMES:
+        what = f"our name stands first: {{{typed}: {place[-1]}}}"
     findings.add(place, what)
 
 

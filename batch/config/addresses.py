@@ -18,8 +18,15 @@ SANDBOX = "sandbox"
 """The `api.base_url` that starts the simulated API for the run."""
 
 
+_API_PATH = re.compile(r"/(v[0-9][0-9.]*|api_gateway|oauth)(/|$)", re.IGNORECASE)
+_VENDOR = ".capillarytech.com"
+"""Whose hosts have their paths from us alone: one more in front, and not even the token would be found."""
+
+
 def read_base_url(value: object) -> str:
     """Return where the API is, without a slash at the end; `sandbox` stands for itself.
+
+    A gateway of one's own may have a path, before all that the API has.
 
     Source: our choice, because credentials travel in headers, and only this machine's own network is safe for http.
     """
@@ -33,6 +40,11 @@ def read_base_url(value: object) -> str:
         raise refuse("must not hold a ? or a #; write scheme, host and port only")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise refuse("is not the address of an API; write https:// and its host, or sandbox")
+    if _API_PATH.search(parts.path) or (parts.path.strip("/") and parts.hostname.endswith(_VENDOR)):
+        raise refuse(
+            "must not hold the API's own path; write scheme and host only: the version belongs under api.version, and "
+            "what stands before it under api.path_prefix"
+        )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise refuse("must begin with https://; http:// is only for this machine (127.0.0.1, ::1, localhost)")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"

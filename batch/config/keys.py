@@ -169,7 +169,7 @@ class RetrySettings(Section):
 class GuardSettings(Section):
     """When a run stops by itself."""
 
-    canary: Natural = _key("0", "requests of a sample that goes first; then the run waits for a word; `0`: none")
+    canary: Natural = _key("0", "requests of a sample that goes first; then the run waits for your go-ahead; `0`: none")
     stop_when: Annotated[
         Mapping[Annotated[str, AfterValidator(known_name(GUARD_NAMES))], Share], BeforeValidator(empty_for_null)
     ] = _key(

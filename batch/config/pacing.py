@@ -130,11 +130,13 @@ def _zone_advice(name: str) -> str:
     if not known:
         return "this machine has no time zone database: install the package tzdata, or write UTC"
     typed = name.strip().lower().replace(" ", "_")
-    cities = {zone.rpartition("/")[2]: zone for zone in known}
-    near = difflib.get_close_matches(typed, [*known, *cities], 1)
+    cities = {zone.rpartition("/")[2]: zone for zone in known if not zone.startswith("etc/")}
+    # Letters such as IST, and hours such as GMT+5, are near to zones that lie half a day away.
+    is_code = re.fullmatch(r".{1,4}|.*[0-9].*", typed) is not None
+    near = difflib.get_close_matches(typed, [*known, *cities], 1, 1.0 if is_code else 0.6)
     if near:
         return f"did you mean {known[cities.get(near[0], near[0])]}?"
-    return "write a name such as UTC, Europe/Berlin or Asia/Kolkata"
+    return "write a city's zone, such as Asia/Kolkata, or UTC"
 
 
 class PacingSettings(Section):

@@ -135,7 +135,7 @@ def _has_literal_password(url: str) -> bool:
 
 def _file(path: Path, as_written: str) -> str:
     try:
-        text = read_text(path)
+        text = read_text(path, "make it, or correct the path")
     except ConfigError as error:
         raise ConfigError(f"the file {as_written} {error.text}") from None
     return re.sub(r"\r?\n\Z", "", text, count=1)

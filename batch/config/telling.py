@@ -117,9 +117,16 @@ def empty_for_null_list(value: object) -> Any:
     return [] if value is None else value
 
 
+def _read_by_collectors(path: Path) -> Path:
+    # A folder is passed on: whoever is to write the file says what is wrong with its place.
+    if not path.name.endswith(".prom") and not path.is_dir():
+        raise refuse("does not end in .prom, so the textfile collector would not read it; give it a name that does")
+    return path
+
+
 class MetricsSettings(Section):
     """Figures for a monitoring system."""
 
-    textfile: Annotated[Path, BeforeValidator(read_path)] | None = key(
+    textfile: Annotated[Path, BeforeValidator(read_path), AfterValidator(_read_by_collectors)] | None = key(
         None, "a file `NAME.prom` for the textfile collector of Prometheus; each config needs one of its own"
     )

@@ -79,25 +79,30 @@ def read_config(path: Path) -> str:
     Raises: ConfigError when it cannot be read, is no UTF-8 or is far too large.
     """
     try:
-        return read_text(path)
+        return read_text(path, "check the path of the config file")
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.text}; check the path of the config file") from None
+        raise ConfigError(f"{path}: {error.text}") from None
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, if_missing: str) -> str:
     """Return the text of a small UTF-8 file, without a byte order mark.
 
-    Raises: ConfigError whose text is only the reason, for the caller to put the file's name before it.
+    `if_missing` is what to do where there is no such file.
+    Raises: ConfigError whose text is only reason and remedy, for the caller to put the file's name before it.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(SIZE_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(f"cannot be read ({error.strerror}); {if_missing}") from None
+    except PermissionError as error:
+        raise ConfigError(f"cannot be read ({error.strerror}); let this user read it") from None
     except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})") from None
+        raise ConfigError(f"cannot be read ({error.strerror}); correct the path") from None
     except ValueError:  # a NUL in the path
-        raise ConfigError("is not a path") from None
+        raise ConfigError("is not a path; correct it") from None
     if len(raw) > SIZE_LIMIT:
-        raise ConfigError("is larger than 1 MB")
+        raise ConfigError("is larger than 1 MB; correct the path")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -177,14 +182,21 @@ class _Loader(yaml.SafeLoader):
             super().scan_to_next_token()
 
 
+_NOT_CLOSED = "a { or [ before this is not closed; close it, and put commas between its entries"
+_NOT_OPENED = "a } or ] that no { or [ before it opens; remove it, or open it"
 _SYNTAX = {
     "alias": "a text that begins with * needs quotes (references to other parts of the file are not supported)",
     "anchor": "a text that begins with & needs quotes (anchors are not supported)",
     "tag": "a text that begins with ! needs quotes (tags are not supported)",
     r"found character '\t'": "a tab stands here; put blanks in its place",
-    "mapping values are not allowed here": 'wrong indentation, or a text with ": " in it that needs quotes',
+    "mapping values are not allowed here": (
+        'wrong indentation, or a text with ": " in it that needs quotes, or a key here or in the line before that has '
+        'no ": " behind it'
+    ),
     "found another document": "a second document begins here (---); keep one",
-    "expected ',' or": "a { or [ before this is not closed; close it, and put commas between its entries",
+    "expected ',' or": _NOT_CLOSED,
+    "but found ']'": _NOT_OPENED,
+    "but found '}'": _NOT_OPENED,
     "expected <block end>": "wrong indentation; keys of one group begin in the same column",
     "could not find expected ':'": "a key without a colon, or wrong indentation",
     "expected the node content": "a text that begins with a sign needs quotes",
@@ -203,6 +215,8 @@ def _syntax_fault(text: str, error: MarkedYAMLError) -> tuple[str, int]:
         return f'put quotes around "{braces.group() if braces else "{"}" and the text that it belongs to', line
     if error.context and "quoted scalar" in error.context and "end of" in problem and error.context_mark:
         return "the quote that opens here is never closed", error.context_mark.line + 1
+    if error.context == "while parsing a flow node" and re.search(r"but found '(<stream end>|[\]}])'", problem):
+        return _NOT_CLOSED, line
     if sign := re.match(r"found character '(\S)' that cannot start", problem):
         return f"a text that begins with {sign.group(1)} needs quotes", line
     for said, told in _SYNTAX.items():

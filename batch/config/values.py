@@ -51,7 +51,7 @@ def read_whole(value: object) -> int:
         raise refuse("begins with a zero, which a number does not keep; write it without the zero")
     if re.fullmatch(r"-?[0-9]{19,}", text):
         raise refuse("is too large for a number; check it")
-    raise refuse("is not a whole number; write digits only, such as 16")
+    raise refuse("is not a whole number; write one without separators and decimals, such as 16")
 
 
 def read_seconds(value: object) -> float:
@@ -134,7 +134,7 @@ def read_country_code(value: object) -> str | None:
         return None
     digits = read_text_value(value).removeprefix("+")
     if not re.fullmatch(r"[1-9][0-9]{0,2}", digits):
-        raise refuse("is no country code; write one to three digits, such as 91")
+        raise refuse("is no country code in digits; write one to three, such as 91 for India")
     return digits
 
 

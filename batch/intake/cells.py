@@ -7,6 +7,7 @@ decision: where such a person is certain the cell is read; where two readings ar
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from batch.intake.raw_cells import BLANKS, EXACT_BELOW, IGNORABLE, LOST, Unreadable, cell_text, is_blank_cell, quoted
@@ -31,15 +32,22 @@ _PLAIN = re.compile(r"'?([0-9]+)", re.ASCII)
 _ZERO_DECIMALS = re.compile(r"([0-9]+)\.0+", re.ASCII)
 _TEXT_FORMULA = re.compile(r'="([0-9]+)"', re.ASCII)
 _SCIENTIFIC = re.compile(r"([0-9])(?:[.,]([0-9]+))?[eE]\+?([0-9]{1,3})", re.ASCII)
-_GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'’٬\s\u00a0\u2009\u202f])[0-9]{3})(?:\1[0-9]{3})*", re.ASCII)
-_DECIMAL = re.compile(r"([0-9]+)[.,][0-9]*", re.ASCII)
+_IN_GROUPS = r"([0-9]{1,3}(?:([.,'’٬\s\u00a0\u2009\u202f])[0-9]{3})(?:\2[0-9]{3})*)"
+_GROUPED = re.compile(_IN_GROUPS, re.ASCII)
+_LIKELY = (
+    _GROUPED,
+    re.compile(_IN_GROUPS + r"(?!\2)[.,][0-9]*", re.ASCII),  # 1.250,00
+    re.compile(r"([0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3})(?:\.[0-9]*)?", re.ASCII),  # 12,50,000, as in India
+    re.compile(r"([0-9]+)(?:[.,][0-9]*)?", re.ASCII),
+)
+"""Numbers as people write them for people; what is counted in whole stands in the first group."""
 _PLUS, _MINUS = "+＋﹢", "-−﹣－"
 _TOO_LONG = 40
 """No number of ours needs more characters; Python itself refuses to convert thousands of digits."""
 
 
-def read_id(cell: Cell) -> int | Fault:
-    """Read an id (customer, org, target group, target): a whole number from 1 to 2**63-1.
+def read_id(cell: Cell, what: str = "id") -> int | Fault:
+    """Read an id (customer, org, target group, target): a whole number from 1 to 2**63-1. `what` is its name.
 
     Accepted, because nobody could read them otherwise: digits with blanks or invisible characters around; one
     apostrophe before them or `="..."` around them (the two ways to make Excel keep text); `345651201.0`; a number
@@ -48,7 +56,7 @@ def read_id(cell: Cell) -> int | Fault:
     """
     if type(cell) is str and cell.isdigit() and cell.isascii() and cell[0] != "0" and len(cell) < 19:
         return int(cell)
-    number = _whole_number(cell)
+    number = _whole_number(cell, f"is no {what}; write the id, or remove the row if it is a total")
     if not isinstance(number, int):
         return number if number is not None else Fault(Problem.MISSING, "is blank; write the id")
     if 1 <= number <= MAX_ID:
@@ -67,7 +75,7 @@ def read_balance(cell: Cell) -> int | Fault | None:
             return int(cell)
         if cell.strip(BLANKS).casefold() == "null":
             return None
-    number = _whole_number(cell)
+    number = _whole_number(cell, _NO_BALANCE)
     if not isinstance(number, int):
         return number
     if 0 <= number <= MAX_ID:
@@ -78,14 +86,24 @@ def read_balance(cell: Cell) -> int | Fault | None:
     )
 
 
-def _whole_number(cell: Cell) -> int | Fault | None:
-    """Return the whole number in a cell, None where it is blank, or the fault."""
+_NO_BALANCE = (
+    "is not a whole number; write one without separators, decimals and currency, such as 1250, "
+    "or leave the cell blank for none"
+)
+
+
+def _whole_number(cell: Cell, if_none: str) -> int | Fault | None:
+    """Return the whole number in a cell, None where it is blank, or the fault.
+
+    `if_none` is said of a text that nobody reads as a number. It must not ask for digits only: whoever drops the
+    separators of `1.250,00` writes a hundred times the number.
+    """
     if cell is None:
         return None
     if isinstance(cell, Unreadable):
         return Fault(cell.problem, cell.hint)
     if isinstance(cell, str):
-        return _number_in_text(cell.strip(BLANKS))
+        return _number_in_text(cell.strip(BLANKS), if_none)
     shown = quoted(cell_text(cell))
     if isinstance(cell, bool):
         return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{shown} is a yes or no; write a whole number in digits")
@@ -110,15 +128,15 @@ def _number_in_cell(cell: float, shown: str) -> int | Fault:
     return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{shown} is not a whole number; write {int(cell)}, if that is meant")
 
 
-def _number_in_text(text: str) -> int | Fault | None:
+def _number_in_text(text: str, if_none: str) -> int | Fault | None:
     """Read digits as people and programs write them. `text` has no blanks around it."""
     if not text:
         return None
     if len(text) > _TOO_LONG:
-        return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} is not a whole number; write digits only")
+        return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} {if_none}")
     plain = _PLAIN.fullmatch(text) or _ZERO_DECIMALS.fullmatch(text) or _TEXT_FORMULA.fullmatch(text)
     if plain is None:
-        return _odd_number(text)
+        return _odd_number(text, if_none)
     digits = plain[1]
     if digits[0] == "0" and digits != "0":
         stripped = digits.lstrip("0") or "0"
@@ -129,12 +147,12 @@ def _number_in_text(text: str) -> int | Fault | None:
     if re.fullmatch(r"[0-9]{1,3}\.000", text):
         return Fault(
             Problem.AMBIGUOUS,
-            f"{quoted(text)} can be read as {digits} and as {digits}000; write the number in digits only",
+            f"{quoted(text)} can be read as {digits} and as {digits}000; write the one that is meant",
         )
     return int(digits)
 
 
-def _odd_number(text: str) -> int | Fault:
+def _odd_number(text: str, if_none: str) -> int | Fault:
     """Read what is not plain digits: exact scientific numbers; for the rest, name the fault and the remedy."""
     if scientific := _SCIENTIFIC.fullmatch(text):
         return _scientific(text, scientific[1] + (scientific[2] or ""), int(scientific[3]))
@@ -142,14 +160,14 @@ def _odd_number(text: str) -> int | Fault:
         return _error_fault(text)
     if text[0] in _PLUS + _MINUS and text[1:2].isdecimal():
         if text[0] in _PLUS:
-            remedy = "write the digits without the sign, if this is the number meant"
+            remedy = "write the number without the sign, if this is the one meant"
             return Fault(Problem.AMBIGUOUS, f"{quoted(text)} begins with a plus sign, as phone numbers do; {remedy}")
         return Fault(Problem.OUT_OF_RANGE, f"{quoted(text)} is negative; write a whole number without a sign")
     if _GROUPED.fullmatch(text):
         return _grouped(text)
-    if decimal := _DECIMAL.fullmatch(text):
+    if likely := _likely(text):
         return Fault(
-            Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} is not a whole number; write {decimal[1]}, if that is meant"
+            Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} is not a whole number; write {likely}, if that is meant"
         )
     if seen := _hidden(text):
         return Fault(
@@ -159,7 +177,14 @@ def _odd_number(text: str) -> int | Fault:
     if text.isdecimal():
         digits = "".join(str(int(digit)) for digit in text)
         return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} is not written in the digits 0 to 9; write {digits}")
-    return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} is not a whole number; write digits only")
+    return Fault(Problem.NOT_A_WHOLE_NUMBER, f"{quoted(text)} {if_none}")
+
+
+def _likely(text: str) -> str:
+    """Return the whole number that is written with decimals, separators or currency; "" where no reading is sound."""
+    bare = "".join(char for char in text if unicodedata.category(char) != "Sc").strip(BLANKS)
+    found = next((match for form in _LIKELY if (match := form.fullmatch(bare))), None)
+    return (re.sub(r"[^0-9]", "", found[1]).lstrip("0") or "0") if found else ""
 
 
 def _scientific(text: str, digits: str, exponent: int) -> int | Fault:

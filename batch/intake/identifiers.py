@@ -46,7 +46,7 @@ class Customers:
     def take(self, cells: Sequence[Cell], problems: list[RowProblem]) -> int | str:
         """Return whom a row names: an id, or for example `mobile:919111111111`; add to `problems` what is wrong."""
         if self._id is not None and not (self._others and self._is_named_otherwise(cells, self._id)):
-            customer = read_id(cells[self._id])
+            customer = read_id(cells[self._id], "customer id")
             return self._fault(self._id, cells, customer, problems) if isinstance(customer, Fault) else customer
         for name, index in self._others:
             if is_blank_cell(cells[index]):

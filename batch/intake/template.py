@@ -42,11 +42,13 @@ def template_columns(
     balance_in_column: bool,
     reset_in_column: bool,
     headers: Mapping[str, str],
+    country_code: str | None,
 ) -> tuple[TemplateColumn, ...]:
     """Return the columns of an upload, only those that the config leaves open: a column decides for every row.
 
     `missing` are the columns that the config gives no value for (target_group_id, target_id). `headers` are the
     config's own names (`input.columns`); where they name an identifier and no id, customers are named by that.
+    `country_code` is that of mobile numbers without one.
     """
     enrolls = action is Action.ENROLL
     is_milestone = kind is Kind.MILESTONE
@@ -59,9 +61,14 @@ def template_columns(
         "target_group_id": "target_group_id" in missing,
         "target_id": "target_id" in missing,
     }
+    about = _ABOUT if country_code is None else {**_ABOUT, "mobile": _mobile_within(country_code)}
     return tuple(
-        TemplateColumn(headers.get(name, name), *_ABOUT[name]) for name, is_wanted in wanted.items() if is_wanted
+        TemplateColumn(headers.get(name, name), *about[name]) for name, is_wanted in wanted.items() if is_wanted
     )
+
+
+def _mobile_within(country_code: str) -> tuple[str, None, int]:
+    return f"The customer's mobile number. One of another country than +{country_code}: with + and its code.", None, 20
 
 
 _IDENTIFIERS = ("mobile", "email", "external_id")

@@ -12,7 +12,7 @@ from batch.model import GROUP_OF, Group, Outcome, Speaks, StopReason
 
 REASONS = [
     "", *Reason, "confirmed_by_api", *StopReason, "quarantined_period", "quarantined_target", "quarantined_group",
-    "own_attempt", "no answer within 30 s",
+    "own_attempt", "no answer within 30 s", "not_covered",
 ]  # fmt: skip
 
 
@@ -42,6 +42,8 @@ def test_every_outcome_code_and_reason_gets_one_or_two_sentences() -> None:
             assert text.endswith(".")
             assert text.isprintable()
             assert not set(text) & set("{}`")
+            assert "own_attempt" not in text
+            assert "provenance" not in text
             assert len(text) < 240
 
 
@@ -100,6 +102,16 @@ def test_an_explanation_says_for_whom_what_was_not_sent_speaks() -> None:
     assert ADVICE.explain(Outcome.NOT_SENT, None, None, StopReason.GUARD).whose == "the whole run"
 
 
+def test_what_was_left_out_as_covered_is_rerun_and_no_resume_takes_it_up() -> None:
+    reason = Outcome.NOT_SENT, None, "not_covered"
+    assert FINISHED.advise(*reason).endswith("after all: rerun the run.")
+    assert STOPPED.advise(*reason).endswith("after all: resume the run, and when it is finished, rerun it.")
+    assert ADVICE.advise(*reason).endswith("after all: when the run is finished, rerun it.")
+    explained = ADVICE.explain(Outcome.NOT_SENT, None, None, "not_covered")
+    assert "was taken back later" in explained.meaning
+    assert explained.whose == "this request"
+
+
 def test_a_finished_run_is_never_resumed_and_an_unfinished_one_not_rerun_at_once() -> None:
     for outcome, code, reason in itertools.product(Outcome, [None, *CODES, *LOOK_UP_CODES], REASONS):
         assert "resume" not in FINISHED.advise(outcome, code, reason).lower()
@@ -145,5 +157,9 @@ def test_nothing_is_sent_again_while_the_accounts_do_not_balance() -> None:
 
 def test_nobody_is_told_to_unenroll_whom_an_attempt_of_ours_has_probably_enrolled() -> None:
     assert "unenroll the customer" in ADVICE.advise(Outcome.VALUE_NOT_APPLIED, 310119, "")
-    assert "Do not unenroll" in ADVICE.advise(Outcome.VALUE_NOT_APPLIED, 310119, "own_attempt")
+    for perhaps_ours in ("own_attempt", "unknown"):
+        assert "Do not unenroll" in ADVICE.advise(Outcome.VALUE_NOT_APPLIED, 310119, perhaps_ours)
+    for by_others in ("before_us", "earlier_run", "before_us_or_cascade"):
+        told = ADVICE.advise(Outcome.VALUE_NOT_APPLIED, 310119, by_others)
+        assert "was not set. Leave it, or unenroll the customer" in told
     assert ADVICE.advise(Outcome.ALREADY_ENROLLED, 310119, "") == "Nothing to do."

@@ -188,7 +188,6 @@ def test_a_refused_token_is_forgotten_also_when_no_new_one_is_to_be_had() -> Non
         refusal(7, 404),
         Reply(401, b""),
         Reply(403, b"<html>"),
-        Reply(404, b"<html>"),
         Reply(302, b""),
         Reply(200, b'{"response":{"status":{"success":"true","code":401,"message":"Unauthorized"}}}'),
     ],
@@ -198,6 +197,17 @@ def test_a_refusal_by_the_endpoint_ends_the_run_with_one_line(answer: Reply) -> 
         first_token(answer)
     assert "\n" not in refused.value.text
     assert "auth.key and auth.secret" in refused.value.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"message": "no Route matched with those values"}', b'{"errors": []}']
+)
+def test_an_endpoint_that_is_not_there_is_no_fault_of_the_key(body: bytes) -> None:
+    with pytest.raises(AccessRefused) as refused:
+        first_token(Reply(404, body))
+    assert refused.value.text == (
+        "the token endpoint /v3/oauth/token/generate is not there (HTTP 404): check api.base_url"
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,45 @@ def unit(name: str, folder: Path = DEPLOY) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+def comment_commands(name: str) -> list[list[str]]:
+    """Return the commands that the indented lines of a sample's comment call, in order; of a loop what is inside."""
+    lines = [line[4:] for line in (DEPLOY / name).read_text("utf-8").splitlines() if line.startswith("#   ")]
+    words = shlex.shlex("\n".join(lines).replace("\\\n", " "), posix=True, punctuation_chars=";|&\n")
+    words.whitespace, words.whitespace_split = " ", True
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if set(word) <= set(";|&\n"):
+            commands.append([])
+        elif not (word in {"do", "done"} and not commands[-1]):
+            commands[-1].append(word)
+    return [command for command in commands if command and command[0] != "for"]
+
+
+FOLDERS_OF_ANY_LINUX = {"", "/etc", "/etc/systemd/system", "/opt", "/var/lib"}
+
+
+def folders_that_nobody_made(commands: list[list[str]]) -> list[str]:
+    """Return each folder that a command needs and that none before it has made."""
+    made, missing = set(FOLDERS_OF_ANY_LINUX), []
+    for command in commands:
+        last = command[-1]
+        folder = last.rpartition("/")[0]
+        match command[command[0] == "sudo" :]:
+            case ["install", "-d", *_] | ["python3", "-m", "venv", _]:
+                made.add(last)
+            case ["install" | "cp", *_]:
+                pass
+            case ["setfacl", *_]:
+                folder = last
+            case [program, *_] if program.startswith("/"):
+                folder = program.partition("/bin/")[0]
+            case _:
+                continue
+        if folder not in made:
+            missing.append(folder)
+    return missing
+
+
 def cron_job() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((DEPLOY / "cronjob.yaml").read_text("utf-8"))
     return found
@@ -110,6 +149,48 @@ def test_the_service_alarms_when_it_fails_and_knows_what_is_no_failure() -> None
     assert units["Service"]["LimitCORE"] == ["0"]
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("enroll-batch.service", "useradd", "systemctl"),
+        ("crontab", "useradd", "crontab"),
+        ("Dockerfile", "docker", "docker"),
+    ],
+)
+def test_what_a_comment_installs_goes_into_folders_that_it_has_made(name: str, first: str, last: str) -> None:
+    commands = comment_commands(name)
+    assert (commands[0][0], commands[-1][0]) == (first, last)
+    assert folders_that_nobody_made(commands) == []
+    assert folders_that_nobody_made([command for command in commands if "-d" not in command]) != []
+
+
+def test_the_program_is_installed_from_the_checkout_and_never_by_a_name_that_anybody_could_take() -> None:
+    """Fails with `pip install enroll-batch`: no registry has it, so whoever publishes it there would be root here."""
+    for path in (*DEPLOY.iterdir(), ROOT / "README.md"):
+        for options in re.findall(r"pip install ([^`\n]*)", path.read_text("utf-8")):
+            for word in shlex.split(options.partition("&&")[0].rstrip("\\ ")):
+                assert word.startswith(("-", ".", "/path/to/checkout")), (path.name, options)
+
+
+def test_every_secret_is_put_where_the_service_looks_for_it() -> None:
+    text = (DEPLOY / "enroll-batch.service").read_text("utf-8")
+    (names,) = re.findall(r"^#   for name in (.*); do$", text, re.MULTILINE)
+    service = unit("enroll-batch.service")["Service"]
+    assert sorted(service["LoadCredential"]) == sorted(f"{n}:/etc/enroll-batch/secrets/{n}" for n in names.split())
+    (stored,) = (command for command in comment_commands("enroll-batch.service") if command[-1].endswith("/$name"))
+    assert stored == ["install", "-m", "0600", "/dev/stdin", "/etc/enroll-batch/secrets/$name"]
+
+
+def test_all_is_seen_to_be_in_place_before_the_first_night_and_where_the_secrets_can_be_read() -> None:
+    """By hand `doctor -c nightly.yaml` cannot: the folder of the credentials is there only while the service runs."""
+    commands = comment_commands("enroll-batch.service")
+    tried = commands.index(["systemctl", "start", "enroll-batch"])
+    assert tried > commands.index(["setfacl", "-d", "-m", "u:enroll-batch:rwX", "/var/lib/enroll-batch/inbox"])
+    assert tried < commands.index(["systemctl", "enable", "--now", "enroll-batch.timer"])
+    assert " doctor -c " in unit("enroll-batch.service")["Service"]["ExecStartPre"][0]
+    assert "enroll-batch doctor" not in (DEPLOY / "nightly.yaml").read_text("utf-8")
+
+
 def test_the_timer_makes_up_for_a_missed_night() -> None:
     timer = unit("enroll-batch.timer")
     assert timer["Timer"]["Persistent"] == ["true"]
@@ -138,6 +219,28 @@ def test_the_cron_job_is_given_every_secret_that_the_config_names() -> None:
     assert set(re.findall(r"--from-file=(\S+)", created)) == named_secrets()
     mounts = {mount["name"]: mount["mountPath"] for mount in pod()["containers"][0]["volumeMounts"]}
     assert f'"${{file:{mounts["secrets"]}/capillary-key}}"' in text
+
+
+def test_the_cron_job_has_its_volume_and_on_it_the_inbox_of_the_config(tmp_path: Path) -> None:
+    text = (DEPLOY / "cronjob.yaml").read_text("utf-8")
+    (claim,) = re.findall(r"^#   kubectl apply -f - <<'END'\n(.*?)^#   END$", text, re.MULTILINE | re.DOTALL)
+    claimed = yaml.safe_load(claim.replace("#   ", ""))
+    assert (claimed["apiVersion"], claimed["kind"]) == ("v1", "PersistentVolumeClaim")
+    (data,) = (volume for volume in pod()["volumes"] if volume["name"] == "data")
+    assert data["persistentVolumeClaim"]["claimName"] == claimed["metadata"]["name"]
+    (first,) = pod()["initContainers"]
+    assert first["command"][0] == "mkdir"
+    assert first["command"][-1] == nightly(tmp_path).inbox
+    (container,) = pod()["containers"]
+    assert (first["image"], first["securityContext"]) == (container["image"], container["securityContext"])
+
+
+def test_the_line_for_docker_plans_a_file_that_is_mounted() -> None:
+    *_, copied, (*mounted, _, command, upload, _, config) = comment_commands("Dockerfile")
+    assert [Path(name).name for name in copied[4:-1]] == [upload, config]
+    assert [name for name in copied[4:-1] if not (ROOT / name).is_file()] == []
+    assert is_a_command_line([command, upload, "-c", config])
+    assert f"$PWD/{copied[-1].rstrip('/')}:/var/lib/enroll-batch" in mounted
 
 
 def test_the_image_runs_as_the_user_of_the_cron_job_and_not_as_root() -> None:

@@ -137,13 +137,57 @@ def test_an_id_that_can_be_read_otherwise_is_a_problem(cell: Cell, why: Problem)
         ("34\u200b5", '"34\u200b5" holds an invisible character (U+200B); write the number again'),
         ("0", f'"0" is no id: ids go from 1 to {MAX_ID}; check the id'),
         ("", "is blank; write the id"),
-        ("x" * 100, f'"{"x" * 60}…" is not a whole number; write digits only'),
+        ("x" * 100, f'"{"x" * 60}…" is no id; write the id, or remove the row if it is a total'),
+        ("Total", '"Total" is no id; write the id, or remove the row if it is a total'),
     ],
 )
 def test_a_hint_says_what_is_wrong_and_what_to_write(cell: Cell, hint: str) -> None:
     found = read_id(cell)
     assert isinstance(found, Fault)
     assert found.hint == hint
+
+
+NO_BALANCE = (
+    "is not a whole number; write one without separators, decimals and currency, such as 1250, "
+    "or leave the cell blank for none"
+)
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("1.250,00", "is not a whole number; write 1250, if that is meant"),
+        ("1,250.00", "is not a whole number; write 1250, if that is meant"),
+        ("1 250,50", "is not a whole number; write 1250, if that is meant"),
+        ("1.250.000,00", "is not a whole number; write 1250000, if that is meant"),
+        ("1'250.", "is not a whole number; write 1250, if that is meant"),
+        ("12,50,000", "is not a whole number; write 1250000, if that is meant"),
+        ("1,25,000.00", "is not a whole number; write 125000, if that is meant"),
+        ("₹12,50,000", "is not a whole number; write 1250000, if that is meant"),
+        ("€1.250", "is not a whole number; write 1250, if that is meant"),
+        ("1.250,00 €", "is not a whole number; write 1250, if that is meant"),
+        ("$5", "is not a whole number; write 5, if that is meant"),
+        ("007,5", "is not a whole number; write 7, if that is meant"),
+        ("1.000", "can be read as 1 and as 1000; write the one that is meant"),
+        ("1.250.00", NO_BALANCE),
+        ("1,250/-", NO_BALANCE),
+        ("Rs. 1.250,00", NO_BALANCE),
+        ("1.250,00 EUR", NO_BALANCE),
+        ("N/A", NO_BALANCE),
+    ],
+)
+def test_no_hint_for_a_balance_invites_a_hundredfold(cell: str, hint: str) -> None:
+    """Who is told to write digits only makes 125000 of 1.250,00."""
+    found = read_balance(cell)
+    assert isinstance(found, Fault)
+    assert found.hint == f'"{cell}" {hint}'
+
+
+@given(st.from_regex(r"[₹$€+-]?[0-9]{1,3}([., '][0-9]{2,3}){1,3}( EUR|/-)?", fullmatch=True))
+def test_no_hint_for_a_number_with_separators_asks_for_digits_only(text: str) -> None:
+    """Fails when any branch asks for the digits of what was typed."""
+    for found in (read_balance(text), read_id(text)):
+        assert not isinstance(found, Fault) or "digits" not in found.hint
 
 
 @given(st.integers(1, MAX_ID))

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from batch.model import Cell
 
 
+def test_a_row_whose_id_is_a_word_may_be_a_total() -> None:
+    problems: list[RowProblem] = []
+    Customers(("Customer ID",), {"customer_id": 0}, None).take(("Summe",), problems)
+    assert [problem.hint for problem in problems] == [
+        '"Summe" is no customer id; write the id, or remove the row if it is a total'
+    ]
+
+
 def mobile(cell: Cell, country_code: str | None = None) -> str | Problem:
     """The number, or the kind of problem."""
     found = read_mobile(cell, country_code, region_of(country_code) if country_code else None)

@@ -24,6 +24,7 @@ CAMPAIGN: dict[str, Any] = {
     "balance_in_column": True,
     "reset_in_column": True,
     "headers": {},
+    "country_code": None,
 }
 
 
@@ -48,6 +49,18 @@ CAMPAIGN: dict[str, Any] = {
 )
 def test_a_template_has_the_columns_that_the_config_leaves_open(campaign: dict[str, Any], names: list[str]) -> None:
     assert [column.header for column in template_columns(**CAMPAIGN | campaign)] == names
+
+
+@pytest.mark.parametrize(
+    ("country_code", "help_text"),
+    [
+        (None, "The customer's mobile number with its country code, such as 919812345678."),
+        ("91", "The customer's mobile number. One of another country than +91: with + and its code."),
+    ],
+)
+def test_a_template_asks_for_a_country_code_where_the_config_has_none(country_code: str | None, help_text: str) -> None:
+    (phone, *_) = template_columns(**CAMPAIGN | {"headers": {"mobile": "Phone"}, "country_code": country_code})
+    assert phone.help == help_text
 
 
 def test_a_filled_template_reads_back_cleanly(tmp_path: Path) -> None:
@@ -106,6 +119,13 @@ def test_the_command_writes_the_template_and_never_over_a_file(
     assert read(out).rows == []
     with pytest.raises(UsageError, match="exists already"):
         run_template(CONFIG, out)
+
+
+def test_the_command_gives_the_template_the_country_code_of_the_config(tmp_path: Path) -> None:
+    out = tmp_path / "upload.xlsx"
+    run_template(f"{CONFIG}input: {{columns: {{mobile: Phone}}, country_code: 91}}\n", out)
+    told = [str(cell.value) for (cell,) in openpyxl.load_workbook(out)[HELP_SHEET]["B1:B9"]]
+    assert any("another country than +91" in text for text in told)
 
 
 def test_the_command_wants_a_name_that_excel_opens(tmp_path: Path) -> None:
