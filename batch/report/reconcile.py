@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from batch.model import InputFacts, RunFacts, Tallies
 
 OUTCOME_FILES = ("succeeded.csv", "already_enrolled.csv", "invalid_user.csv", "failed.csv")
+REPORT_FILES = (
+    *OUTCOME_FILES, "rejected_rows.csv", "reconciliation.xlsx", "annotated.xlsx", "report.html", "summary.json",
+    "summary.md",
+)  # fmt: skip
+"""All that a report writes into a run's folder."""
 FILE_OF: dict[Outcome, str] = dict.fromkeys(Outcome, "failed.csv") | {
     Outcome.ENROLLED: "succeeded.csv",
     Outcome.UNENROLLED: "succeeded.csv",
@@ -84,6 +89,8 @@ class Accounts:
     exit_code: int
     earlier_run: str | None = None
     """The run of ours that enrolled most of those who were enrolled already; None where no ledger tells."""
+    perhaps_set: int = 0
+    """Requests that ended as `value_not_applied`, and whose value an attempt of ours may have set after all."""
 
     @property
     def columns(self) -> frozenset[str]:
@@ -155,6 +162,7 @@ def reconcile(
     tallies: Tallies,
     lines_written: Mapping[str, int] | None = None,
     earlier_run: str | None = None,
+    perhaps_set: int = 0,
 ) -> Accounts:
     """Draw up the accounts, check them and find the exit code.
 
@@ -164,7 +172,7 @@ def reconcile(
     balanced = all(identity.holds for identity in identities)
     problems = sum(file.rows_with_problems for file in inputs)
     code = exit_code(run.state, run.stop_reason, problems, tallies, balanced)
-    return Accounts(run, inputs, tallies, identities, code, earlier_run)
+    return Accounts(run, inputs, tallies, identities, code, earlier_run, perhaps_set)
 
 
 def check(

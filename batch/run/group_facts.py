@@ -171,6 +171,16 @@ class _Patience:
         return at > self._give_up_at
 
 
+def _is_unreadable(answer: Reply | NoAnswer, verdict: Verdict) -> bool:
+    """Whether a whole answer that is a success holds no list, and says nothing of why: waiting mends no such thing.
+
+    A page for people is none: it stands there while the API is away.
+    """
+    if not isinstance(answer, Reply) or not answer.complete or not 200 <= answer.status < 300:
+        return False
+    return not verdict.error_code and answer.body.lstrip()[:1] in {b"{", b"["}
+
+
 class _Reader:
     """Asks one question after the other."""
 
@@ -212,7 +222,13 @@ class _Reader:
             failures += 1
             if verdict.hold_s is not None:
                 self._pace.hold_until(now_ns() + int(verdict.hold_s * 1e9))
-            patience.bear(answer, verdict, is_last=self._rules.is_used_up(verdict, failures))
+            try:
+                patience.bear(answer, verdict, is_last=self._rules.is_used_up(verdict, failures))
+            except ApiSilent:
+                if not _is_unreadable(answer, verdict):
+                    raise
+                said = f"HTTP {verdict.http_status}, an answer that cannot be read"
+                return NotTold(Why.CANNOT_BE_ASKED, f"the {what} of target group {group} cannot be read ({said})")
             await asyncio.sleep(self._rules.backoff_ns(failures, self._random()) / 1e9)
 
     def _refusal(self, what: str, group: int, verdict: Verdict) -> NotTold:

@@ -18,6 +18,7 @@ from batch.nightly.choice import Ending, choose, ending_of
 from batch.nightly.inbox import Changed
 from batch.nightly.places import open_inbox
 from batch.report.reconcile import worst
+from batch.run.closing import closing_look_ups
 from batch.run.earlier import BeingSent, EarlierRun, SentBefore
 from batch.run.inputs import HandedOver
 from batch.run.lock import is_locked
@@ -300,7 +301,8 @@ class Night:
             self._folder = run.folder
             taken(run.folder, inbox.shown, str(claim.holder), claim.upload)
             try:
-                plan(run, [upload], again=False, asking=UNATTENDED)
+                with closing_look_ups(run):
+                    plan(run, [upload], again=False, asking=UNATTENDED)
             except LookUpsStopped as stopped:
                 return look_ups_stopped(run, name, stopped, self._settings)
             try:

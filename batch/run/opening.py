@@ -21,6 +21,7 @@ from batch.config import Rate, Settings, parse_rate
 from batch.errors import ConfigError, Interrupted, UsageError
 from batch.ledger.sqlite import LEDGER_NAME, NewRun, SqliteLedger, create_ledger, made_folder, open_ledger
 from batch.model import State
+from batch.report.reconcile import REPORT_FILES
 from batch.run.inputs import Source, shown
 from batch.run.kept_config import KeptConfig
 from batch.run.lock import LOCK_NAME, locked, user_name
@@ -90,12 +91,21 @@ class OpenRun:
     def discard(self) -> None:
         """Remove a run that came to nothing before anything was sent."""
         self.ledger.close()
-        for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal", f"{LEDGER_NAME}-shm", LOCK_NAME, LOG_NAME, "sandbox.sqlite"):
+        own = (LEDGER_NAME, f"{LEDGER_NAME}-wal", f"{LEDGER_NAME}-shm", LOCK_NAME, LOG_NAME, "sandbox.sqlite")
+        for name in (*own, *(REPORT_FILES if self._has_report() else ())):
             (self.folder / name).unlink(missing_ok=True)
         for note in self.folder.glob(f"{INBOX_NOTE}*"):
             note.unlink(missing_ok=True)
         with suppress(OSError):  # whatever else lies there is not ours to remove
             self.folder.rmdir()
+
+    def _has_report(self) -> bool:
+        """Whether the report's files in the folder are this run's; else they are a person's, who gave the folder."""
+        try:
+            summary = json.loads((self.folder / "summary.json").read_text("utf-8"))
+            return bool(summary["run_id"] == self.folder.name)
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
 
 
 def find_run(name: str, report_dir: Path) -> Path:

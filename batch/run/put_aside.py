@@ -14,10 +14,10 @@ import sqlite3
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from batch.errors import LedgerFailed
+from batch.errors import InputRefused, LedgerFailed
 from batch.ledger.looking import connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
-from batch.model import State
+from batch.model import State, StopReason
 from batch.run.earlier import ledgers_in
 from batch.run.opening import INBOX_NOTE
 
@@ -32,11 +32,15 @@ _ROOM = 4096
 
 @dataclass(frozen=True, slots=True)
 class PutAside:
-    """A file that waits, and the run that has ended since. `place` is its name in the inbox."""
+    """A file that waits, and the run that has ended since. `place` is its name in the inbox.
+
+    `why` says why nothing of it can be sent, "" where that is not so.
+    """
 
     place: str
     folder: Path
     exit_code: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,8 @@ def waiting_no_longer(report_dir: Path, inbox: str) -> list[PutAside]:
     noted = [place for each in places.values() for place in each]
     found = []
     for folder in (folder for folder, each in places.items() if each):
-        exit_code = _exit_code(folder)
-        if exit_code is not None:
-            found += [PutAside(place, folder, exit_code) for place in places[folder] if noted.count(place) == 1]
+        if ended := _how_it_ended(folder):
+            found += [PutAside(place, folder, *ended) for place in places[folder] if noted.count(place) == 1]
     return found
 
 
@@ -164,11 +167,15 @@ def _write(folder: Path, inbox: str, note: _Note) -> None:
         file.truncate()
 
 
-def _exit_code(folder: Path) -> int | None:
-    """Return how a run ended, None while it has not."""
+def _how_it_ended(folder: Path) -> tuple[int, str] | None:
+    """Return the exit code of a run, and why its upload was refused if it was; None while it has not ended."""
     try:
         with contextlib.closing(connect_to_read(folder / LEDGER_NAME)) as connection:
-            state, exit_code = connection.execute("SELECT state, exit_code FROM run").fetchone()
+            state, exit_code, stop_reason, stop_text = connection.execute(
+                "SELECT state, exit_code, stop_reason, stop_text FROM run"
+            ).fetchone()
     except (sqlite3.Error, LedgerFailed):
         return None
-    return int(exit_code) if state == State.FINISHED and exit_code is not None else None
+    if stop_reason == StopReason.INPUT:
+        return InputRefused.exit_code, str(stop_text)
+    return (int(exit_code), "") if state == State.FINISHED and exit_code is not None else None

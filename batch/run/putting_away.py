@@ -106,7 +106,7 @@ class PuttingAway:
         """Let files follow whose runs have ended since, also by a person's `resume`."""
         for aside in waiting_no_longer(reports, self._inbox.shown):
             name, ending = PurePath(aside.place).name, ending_of(aside.exit_code)
-            reason = EXIT_CODES[aside.exit_code] if ending is Ending.FAILED else None
+            reason = (aside.why or EXIT_CODES[aside.exit_code]) if ending is Ending.FAILED else None
             try:
                 place = self._inbox.move_on(aside.place, ending, aside.folder, reason=reason)
             except StorageFailed as failure:

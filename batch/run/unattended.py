@@ -27,7 +27,7 @@ from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import Outcome, State, StopReason
 from batch.report.reconcile import reconcile
 from batch.report.words import counted, stop_words, verdict
-from batch.run.closing import close_refused, close_run, send_and_close
+from batch.run.closing import close_refused, close_run, closing_look_ups, send_and_close
 from batch.run.earlier import SentBefore, refuse_if_sent_since
 from batch.run.looking_up import Asking
 from batch.run.opening import Overrides, unfinished_run
@@ -133,7 +133,8 @@ def _resumed(run: OpenRun, config: Path, tonight: Settings) -> Ended:
     run = _at_tonights_rate(run, tonight)
     if run.ledger.state is State.PLANNING:
         try:
-            plan_again(run, UNATTENDED)
+            with closing_look_ups(run):
+                plan_again(run, UNATTENDED)
         except LookUpsStopped as stopped:
             return look_ups_stopped(run, name, stopped, tonight)
     try:
@@ -170,7 +171,7 @@ def send_unattended(run: OpenRun, name: str, config: Path, tonight: Settings) ->
 def look_ups_stopped(run: OpenRun, name: str, stopped: LookUpsStopped, tonight: Settings) -> Ended:
     """Return how a run stands that stopped while customers were looked up."""
     after = _after(StopReason(stopped.reason), run, tonight, None)
-    return Ended(name, stopped.exit_code, stopped.text, run.folder, stopped.text, after=after)
+    return _ended(run, name, stopped.exit_code, stopped.text, sentence(stopped.text), after)
 
 
 def ended_before(name: str, folder: Path) -> Ended:

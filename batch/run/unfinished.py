@@ -112,7 +112,7 @@ def _next(
             return None
         if stop_reason is None:
             return Next.RESUME if has_looked_up or waited_for else Next.REMOVE
-        if state != State.PLANNING:
+        if state != State.PLANNING or stop_reason == StopReason.INPUT:
             return None
     if state == State.FINISHED:
         return Next.RESUME if exit_code is None else None

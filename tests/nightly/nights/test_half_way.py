@@ -215,3 +215,22 @@ def test_a_run_that_died_before_its_limit_waits_for_a_person(
     with closing(sqlite3.connect(runs()[0] / "ledger.sqlite")) as ledger:
         ((overrides,),) = ledger.execute("SELECT json_extract(overrides, '$.limit') FROM run")
     assert overrides is None
+
+
+def test_a_file_whose_look_ups_cannot_be_right_follows_into_failed(desk: Desk, sandbox: Factory, inbox: Path) -> None:
+    """The look-ups stop one night; the next one finds that they name one customer for everybody."""
+    api = sandbox(preload=False)
+    (inbox / "people.csv").write_text(MOBILES)
+    hours = {"pacing": {"rate": None, "window": "22:00-23:00"}}
+    set_clock(desk, "2026-12-01T12:00:00", "UTC")
+    assert a_night(desk, api, inbox, **hours).code == 7
+    assert (runs()[0] / "summary.json").exists()
+    with closing(sqlite3.connect(runs()[0] / "ledger.sqlite")) as ledger:
+        ledger.execute("UPDATE lookup SET customer = 120, outcome = NULL")
+        ledger.commit()
+    set_clock(desk, "2026-12-01T22:00:10", "UTC")
+    assert a_night(desk, api, inbox, **hours).code == 3
+    assert lying_in(inbox) == ["failed/people.csv", "failed/people.csv.reason.txt"]
+    assert "the same customer" in (inbox / "failed/people.csv.reason.txt").read_text()
+    assert a_night(desk, api, inbox, **hours).code == 0
+    assert not api.calls["enroll"]
