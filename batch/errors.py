@@ -27,7 +27,7 @@ EXIT_CODES = {
     6: "stopped by a guard; `resume` goes on",
     7: "stopped (signal, --limit, --until, a no, a silent API); `resume` goes on",
     8: "another process is at work on this run",
-    9: "the sample (canary) is done and waits for your go-ahead; `resume` goes on",
+    9: "the sample (canary) waits for your go-ahead; `resume` goes on",
     10: "access or scope refused; mend it, then `resume`",
     11: "the accounts do not balance; do not rely on the report",
 }

@@ -41,6 +41,11 @@ class OutcomeNote:
     advice: str
 
 
+_NOT_SET: Final = "the balance or reset of your row was not set."
+_UNENROLL: Final = (
+    "Leave it, or unenroll the customer and send the row again, which loses the rewards due in the current cycle."
+)
+
 _NOTES: Final = {
     Outcome.ENROLLED: ("The customer is enrolled by this run.", "Nothing to do."),
     Outcome.UNENROLLED: ("The customer is unenrolled by this run.", "Nothing to do."),
@@ -51,10 +56,7 @@ _NOTES: Final = {
     ),
     Outcome.VALUE_NOT_APPLIED: (
         "The customer was enrolled before, so the balance or reset that the row asks for is not set.",
-        (
-            "Leave it; or, unless provenance is own_attempt, unenroll the customer and send the row again, which loses "
-            "the rewards due in the current cycle."
-        ),
+        _UNENROLL,
     ),
     Outcome.INVALID_USER: (
         "The API knows no such customer.",
@@ -101,7 +103,10 @@ _NOTES: Final = {
         "Read the error message; check api.base_url, path_prefix and version; then ask Capillary support.",
     ),
     Outcome.NOT_SENT: (
-        "Nothing was sent, because the run stopped before or its cycle or target is refused.",
+        (
+            "Nothing was sent: the run stopped before, its cycle or target is refused, or no earlier cycle covers it "
+            "after all."
+        ),
         "{open}.",
     ),
 }
@@ -115,6 +120,15 @@ _REASONS: Final = {
         "Nothing to do: an answer of the API was lost, and the API shows the customer as enrolled."
     ),
     (Outcome.UNENROLLED, Reason.WITH_WARNINGS): "Unenrolled; read the warning beside it.",
+    (Outcome.VALUE_NOT_APPLIED, "before_us"): f"The customer was enrolled before; {_NOT_SET} {_UNENROLL}",
+    (Outcome.VALUE_NOT_APPLIED, "earlier_run"): f"An earlier run enrolled the customer; {_NOT_SET} {_UNENROLL}",
+    (Outcome.VALUE_NOT_APPLIED, "before_us_or_cascade"): (
+        f"The customer was enrolled before, or by this run with an earlier cycle; {_NOT_SET} {_UNENROLL}"
+    ),
+    (Outcome.VALUE_NOT_APPLIED, "unknown"): (
+        "Not all earlier runs could be looked at, and one of them may have set the balance or reset: look it up, and "
+        "leave it where it is set. Do not unenroll before."
+    ),
     (Outcome.VALUE_NOT_APPLIED, "own_attempt"): (
         "An attempt of ours whose answer was lost has probably enrolled the customer with the value: look it up, and "
         "leave it where it is set. Do not unenroll before."
@@ -123,10 +137,11 @@ _REASONS: Final = {
         "The customer is enrolled; look up whether the balance or reset is set. If not, leave it; or unenroll and send "
         "it again, which loses the rewards due in the current cycle."
     ),
+    (Outcome.NOT_SENT, "not_covered"): "It was left out, and no earlier cycle covers it after all: {left_out}.",
     (Outcome.NOT_SENT, "quarantined_period"): "This cycle was refused several times in a row: {mend}.",
     (Outcome.NOT_SENT, "quarantined_target"): "This target was refused several times in a row: {mend}.",
     (Outcome.NOT_SENT, "quarantined_group"): ("This target group was refused several times in a row: {mend}."),
-    (Outcome.NOT_SENT, StopReason.CANARY): "The canary is done. Look at how it went; if well, {again}.",
+    (Outcome.NOT_SENT, StopReason.CANARY): "The sample is done. Look at how it went; if well, {again}.",
     (Outcome.NOT_SENT, StopReason.DEADLINE): "The time was up: {again}.",
     (Outcome.NOT_SENT, StopReason.SIGNAL): "The run was interrupted: {again}.",
     (Outcome.NOT_SENT, StopReason.LIMIT): "The limit of this invocation was reached: {again}.",
@@ -139,6 +154,11 @@ _REASONS: Final = {
     ),
 }
 """Where the reason, or who enrolled the customer, says better what to do: (outcome, reason) -> advice."""
+
+_NOT_COVERED: Final = (
+    "Nothing was sent, because an earlier cycle of this run was found to cover this one. That was taken back later, or "
+    "an audit was not told that the customer is enrolled."
+)
 
 _COLUMNS: Final = {
     (Outcome.PERIOD_NOT_FOUND, ""): ("period_name",),
@@ -212,6 +232,8 @@ class Advisor:
         whose = WHOSE[_speaks(outcome, reason)]
         is_closed = outcome is Outcome.NOT_SENT and reason.startswith(_CLOSED)
         meaning = f"Nothing was sent, because {whose} is refused as such." if is_closed else OUTCOMES[outcome].meaning
+        if (outcome, reason) == (Outcome.NOT_SENT, "not_covered"):
+            meaning = _NOT_COVERED
         return Explanation(meaning, whose, what_to_do, is_retried, "")
 
     def filled(self, text: str, outcome: Outcome, reason: str) -> str:
@@ -220,7 +242,7 @@ class Advisor:
             return text
         again, mend = self._again(outcome), self._mend(outcome, reason)
         still_open = mend if self.is_finished else again  # what a finished run has not sent is refused as such
-        filled = text.format(again=again, mend=mend, settle=self._settle(), open=still_open)
+        filled = text.format(again=again, mend=mend, settle=self._settle(), open=still_open, left_out=self._left_out())
         return filled[0].upper() + filled[1:]
 
     def _again(self, outcome: Outcome) -> str:
@@ -241,6 +263,11 @@ class Advisor:
         if self.columns is None and stand_in:
             way = f"{by_config}, or {in_file}"
         return f"resume the run, and when it is finished, {way}" if self.is_finished is False else way
+
+    def _left_out(self) -> str:
+        """Say how a request that was settled without a call is sent after all: no resume takes it up."""
+        first = {True: "", False: "resume the run, and when it is finished, ", None: "when the run is finished, "}
+        return f"{first[self.is_finished]}rerun {'the run' if self.is_finished else 'it'}"
 
     def _settle(self) -> str:
         if self.is_finished is False:
@@ -293,7 +320,7 @@ def _entry(outcome: Outcome, http_status: int | None, error_code: int | None) ->
 
 
 def _speaks(outcome: Outcome, reason: str) -> Speaks:
-    if outcome is not Outcome.NOT_SENT:
+    if outcome is not Outcome.NOT_SENT or reason == "not_covered":
         return Speaks.REQUEST
     scope = reason.removeprefix(_CLOSED)
     return Speaks(scope) if reason.startswith(_CLOSED) and scope in set(Speaks) else Speaks.RUN

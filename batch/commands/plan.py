@@ -37,6 +37,7 @@ def plan(
     """
     from batch.commands.sending import Voice, refuse_too_many_problems
     from batch.commands.words import command_line, finding_lines, plan_lines
+    from batch.run.closing import closing_look_ups
     from batch.run.group_facts import GroupFacts
     from batch.run.online import check_online
     from batch.run.opening import Overrides, new_run
@@ -50,9 +51,10 @@ def plan(
         config, settings, overrides, name=inputs[0].stem, command="plan", run_dir=run_dir, inputs=inputs
     ) as run:
         voice = Voice()
-        voice.far_deadline(run)
+        voice.far_hours(run)
         facts = GroupFacts(run, voice.event)
-        write_plan(run, inputs, online=online, asking=voice.asking(), facts=facts)
+        with closing_look_ups(run):
+            write_plan(run, inputs, online=online, asking=voice.asking(), facts=facts)
         found = preview(run)
         click.echo("\n".join(plan_lines(found, overrides.rate_of(settings))))
         refuse_too_many_problems(run, found, voice)

@@ -210,11 +210,6 @@ class Progress:
         bar.refresh()
 
 
-async def show_progress(pool: Pool, total: int) -> None:
-    """Follow a pool whose events are not told, until cancelled."""
-    await Progress(verbose=False).watch(pool, total)
-
-
 def progress_text(moment: Moment, width: int) -> str:
     """Return how sending goes in at most `width` columns; what matters least is shortened, then left out.
 

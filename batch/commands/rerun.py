@@ -38,6 +38,7 @@ def rerun(
     settled is not sent again.
     """
     from batch.commands.sending import require_a_way_to_confirm, show_and_send
+    from batch.run.closing import closing_look_ups
     from batch.run.earlier import refuse_if_run_again
     from batch.run.kept_config import config_of_finished
     from batch.run.opening import find_run, new_run
@@ -58,16 +59,25 @@ def rerun(
         config or kept.config_path, settings, overrides, name=_name_after(earlier), command="rerun",
         run_dir=run_dir, parent=earlier, rerun=order.as_text(),
     ) as opened:  # fmt: skip
-        voice.far_deadline(opened)
-        with telling_refusal(opened, voice.event):
+        voice.far_hours(opened)
+        with telling_refusal(opened, voice.event), closing_look_ups(opened, voice.summary):
             totals = plan_rerun(opened, order, voice.asking())
         if not totals.rows_read:
             opened.discard()
-            voice.say([f"Nothing in {earlier} is open as {', '.join(sorted(outcomes))}."])
+            voice.say(_nothing_to_send(earlier, outcomes))
             if options.as_json:
                 click.echo(json.dumps({"rerun_of": earlier.name, "requests": {"unique": 0}, "exit_code": 0}, indent=2))
             return
         show_and_send(opened, voice, yes=options.yes, limit=options.limit)
+
+
+def _nothing_to_send(earlier: Path, outcomes: frozenset[Outcome]) -> list[str]:
+    from batch.commands.words import nothing_to_rerun
+    from batch.ledger.reading import LedgerReader
+    from batch.ledger.sqlite import LEDGER_NAME
+
+    with LedgerReader(earlier / LEDGER_NAME) as reader:
+        return nothing_to_rerun(reader.tallies().outcomes, outcomes, earlier / "summary.md")
 
 
 def _name_after(earlier: Path) -> str:

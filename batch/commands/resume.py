@@ -28,6 +28,7 @@ def resume(name: str, report_dir: Path, *, again: bool, options: SendingOptions)
     """
     from batch.commands.sending import confirm, refuse_too_many_problems, require_a_way_to_confirm, send_and_report
     from batch.model import State
+    from batch.run.closing import closing_look_ups
     from batch.run.earlier import refuse_if_sent_since
     from batch.run.opening import find_run, unfinished_run
     from batch.run.planning import plan_again, preview
@@ -41,9 +42,9 @@ def resume(name: str, report_dir: Path, *, again: bool, options: SendingOptions)
         if state is State.FINISHED:
             _report_only(opened, voice)
         require_a_way_to_confirm(opened.settings, yes=options.yes)
-        voice.far_deadline(opened)
+        voice.far_hours(opened)
         if state is State.PLANNING:
-            with telling_refusal(opened, voice.event):
+            with telling_refusal(opened, voice.event), closing_look_ups(opened, voice.summary):
                 totals = (plan_rerun_again if is_rerun(opened) else plan_again)(opened, voice.asking())
             if is_rerun(opened) and not totals.rows_read:
                 opened.discard()

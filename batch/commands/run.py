@@ -23,7 +23,9 @@ from batch.commands.options import (
     "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder; must hold no run yet."
 )
 @click.option("--again", is_flag=True, help="Send a file once more that was sent before.")
-@click.option("--canary", type=click.IntRange(0), metavar="N", help="Send a sample of N requests first, then stop.")
+@click.option(
+    "--canary", type=click.IntRange(0), metavar="N", help="Send a sample of about N requests first, then wait."
+)
 @sending_options
 def run(
     inputs: Inputs, config: Path, run_dir: Path | None, *, canary: int | None, again: bool, options: SendingOptions
@@ -36,6 +38,7 @@ def run(
     --yes answers for you.
     """
     from batch.commands.sending import require_a_way_to_confirm, show_and_send
+    from batch.run.closing import closing_look_ups
     from batch.run.opening import new_run
     from batch.run.planning import plan
     from batch.run.telling import telling_of_config, telling_refusal
@@ -48,7 +51,7 @@ def run(
     with new_run(
         config, settings, overrides, name=inputs[0].stem, command="run", run_dir=run_dir, inputs=inputs
     ) as opened:
-        voice.far_deadline(opened)
-        with telling_refusal(opened, voice.event):
+        voice.far_hours(opened)
+        with telling_refusal(opened, voice.event), closing_look_ups(opened, voice.summary):
             plan(opened, inputs, again=again, asking=voice.asking())
         show_and_send(opened, voice, yes=options.yes, limit=options.limit)

@@ -61,19 +61,27 @@ class Voice:
     def asking(self) -> Asking:
         """Return how look-ups are told while planning."""
         from batch.commands.progress import Progress
+        from batch.commands.words import wrapped
         from batch.run.looking_up import Asking
 
         progress = Progress(verbose=self.verbose)
         show = progress.event if self.verbose or not self.quiet else None
-        warn = None if self.quiet else self.event
-        return Asking(watch=None if self.quiet else progress.watch, show=show, say=self.say, warn=warn)
+        return Asking(
+            watch=None if self.quiet else progress.watch,
+            show=show,
+            say=lambda texts: self.say(wrapped(texts)),
+            warn=None if self.quiet else self.event,
+        )
 
-    def far_deadline(self, run: OpenRun) -> None:
-        """Warn where `--until` is so far away that an earlier moment may have been meant."""
-        from batch.run.hours import far_deadline
+    def far_hours(self, run: OpenRun) -> None:
+        """Warn where `--until` is so far away that an earlier moment may have been meant.
 
-        warning = far_deadline(run.settings, run.overrides, time.time_ns())
-        if warning and not self.quiet:
+        Whoever is told nothing else is told of a window that opens late: a command that waits for hours seems to hang.
+        """
+        from batch.run.hours import far_deadline, far_start
+
+        warning = (far_start if self.quiet else far_deadline)(run.settings, run.overrides, time.time_ns())
+        if warning:
             self.event(warning)
 
     def plan(self, found: Preview, rate: Rate | None) -> None:
@@ -117,10 +125,12 @@ def confirm(run: OpenRun, found: Preview, *, yes: bool, limit: int | None) -> No
     """
     from batch.commands.words import command_line, question
     from batch.run.closing import close_run
+    from batch.run.sending import sample_size
 
     if yes or run.settings.api.base_url == "sandbox" or not found.open_count:
         return
-    text = question(found, run.settings.api.base_url, run.overrides.rate_of(run.settings), limit)
+    rate = run.overrides.rate_of(run.settings)
+    text = question(found, run.settings.api.base_url, rate, limit, sample_size(run))
     if _says_yes(text):
         return
     run.ledger.update_run(
@@ -174,7 +184,7 @@ def _send_and_report(run: OpenRun, voice: Voice, *, limit: int | None) -> None:
         voice.closing(run.folder, accounts)
         if not (stop and stop.reason is StopReason.CANARY and sys.stdin.isatty()):
             sys.exit(accounts.exit_code)
-        if not _says_yes("The canary is done. Send the rest?"):
+        if not _says_yes("The sample is done. Send the rest?"):
             sys.exit(accounts.exit_code)
 
 

@@ -14,7 +14,9 @@ from batch.errors import UsageError
 @click.command(short_help="Settle requests in doubt by asking the API; or audit a sample.")
 @click.argument("name", metavar="RUN")
 @dir_option
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Audit N random enrolled requests instead.")
+@click.option(
+    "--sample", type=click.IntRange(1), metavar="N", help="Audit N random enrolled requests instead, and N left out."
+)
 @click.option("--seed", metavar="TEXT", help="With --sample: draw others; one seed always draws the same.")
 @click.option("--rate", metavar="RATE", help='Instead of pacing.rate: "100/min", "20/s", or "none".')
 @click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="Instead of pacing.concurrency.")
@@ -30,17 +32,18 @@ def verify(
     One call tells about all cycles of a customer. Changes nothing at the API,
     keeps nothing of the customer but the finding, and writes the report again.
     Goes on where it stopped; when it has ended, the next one asks again about
-    what is still in doubt. The exit code is that of the run, unless the API
-    could not be asked.
+    what is still in doubt. Outside of pacing.window it waits. The exit code is
+    that of the run, unless the API could not be asked.
 
     --sample N looks at N enrolled requests instead, says which share of them
-    is confirmed, and lists the others in audit.csv.
+    is confirmed, and lists the others in audit.csv. Where campaign.on_cascade:
+    skip has left requests out, it looks at N of these too; who of them is not
+    shown as enrolled counts as not_sent, and a rerun sends it.
     """
-    from batch.commands.progress import show_progress
+    from batch.commands.progress import Progress
     from batch.commands.sending import Voice
     from batch.run.closing import close_run
     from batch.run.opening import Overrides, existing_run, find_run
-    from batch.run.run_log import line_of
     from batch.run.verifying import asking_lines, begin, exit_code, look, verified_lines
 
     if seed is not None and sample is None:
@@ -50,9 +53,9 @@ def verify(
     with existing_run(find_run(name, report_dir), overrides) as run:
         verification = begin(run, sample=sample, seed=seed)
         voice.say(asking_lines(run, verification))
-        watch = None if quiet else show_progress
-        show = (lambda event: voice.event(line_of(event))) if verbose else None
-        verified = look(run, verification, watch=watch, show=show)
+        progress = Progress(verbose=verbose)
+        show = progress.event if verbose or not quiet else None
+        verified = look(run, verification, watch=None if quiet else progress.watch, show=show)
         voice.say(verified_lines(verified))
         accounts = close_run(run)
         voice.closing(run.folder, accounts)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from batch.commands.options import dir_option
+from batch.commands.words import WIDTH
 
 if TYPE_CHECKING:
     from batch.ledger.history import RequestLife, Try
+    from batch.run.unsent_rows import UnsentRow
 
 
 _TOO_LARGE, _LONGEST = 2**63, 19
@@ -34,8 +37,11 @@ def why(name: str, customer: str, report_dir: Path) -> None:
     from batch.errors import EnrollBatchError, UsageError
     from batch.ledger.history import life_of
     from batch.ledger.sqlite import LEDGER_NAME
+    from batch.model import State
     from batch.run.earlier import chain_of
-    from batch.run.opening import find_run
+    from batch.run.opening import NO_PLAN, find_run
+    from batch.run.status import run_status
+    from batch.run.unsent_rows import unsent_rows
 
     if not customer.strip():
         raise UsageError("the customer is empty; write an id as the upload has it")
@@ -43,23 +49,22 @@ def why(name: str, customer: str, report_dir: Path) -> None:
     chain = chain_of(find_run(name, report_dir))
     for folder in chain:
         try:
-            requests = life_of(folder / LEDGER_NAME, customer)
+            requests, unsent = life_of(folder / LEDGER_NAME, customer), unsent_rows(folder, customer)
         except EnrollBatchError as error:
             if folder == chain[-1]:
                 raise
             click.echo(f"Run {folder.name}\n  {error.text}")
             continue
-        if requests:
+        if requests or unsent:
             found = True
-            click.echo(f"Run {folder.name}")
-            for request in requests:
-                click.echo("\n".join(_request_lines(request)))
+            lines = [f"Run {folder.name}", *(line for request in requests for line in _request_lines(request))]
+            click.echo("\n".join([*lines, *(line for row in unsent for line in _unsent_lines(row))]))
     if not found and customer.isdigit() and (len(customer) > _LONGEST or int(customer) >= _TOO_LARGE):
         raise UsageError(f"{customer} is no customer id; write one as the upload has it")
+    if not found and run_status(chain[-1]).state is State.PLANNING:
+        raise UsageError(NO_PLAN.format(folder=chain[-1]))
     if not found:
-        raise UsageError(
-            f"customer {customer} has no request in {name}; rejected_rows.csv lists rows that were not sent"
-        )
+        raise UsageError(f"customer {customer} stands in no row of {name}; write the customer as the upload does")
 
 
 def _request_lines(request: RequestLife) -> list[str]:
@@ -75,6 +80,16 @@ def _request_lines(request: RequestLife) -> list[str]:
     if request.doubtful:
         lines.append("    in doubt from an earlier run")
     return lines + ([line for each in request.tries for line in _try_lines(each)] or ["    not sent yet"])
+
+
+def _unsent_lines(row: UnsentRow) -> list[str]:
+    sheet = f", sheet {row.sheet}" if row.sheet else ""
+    lines = [f"  {Path(row.path).name}{sheet}, row {row.row}: not sent"]
+    for problem in row.problems:
+        value = f' "{problem.value}"' if problem.value else ""
+        told = f"{problem.column}{value}: {problem.hint}"
+        lines += textwrap.wrap(told, WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False)
+    return lines
 
 
 def _try_lines(each: Try) -> list[str]:

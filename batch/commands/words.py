@@ -7,13 +7,14 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from batch.config import Rate
-    from batch.model import EnrollmentRequest
+    from batch.model import EnrollmentRequest, Outcome
     from batch.run.cycles import PlanFinding
     from batch.run.planning import Preview
+    from batch.run.problem_kinds import PlanProblem
     from batch.run.status import RunStatus
     from batch.sending.slots import Sharer
 
@@ -57,16 +58,33 @@ def plan_lines(found: Preview, rate: Rate | None) -> list[str]:
         lines.append(f"{totals.contradicted:>10,}  contradicted requests, none of them sent")
     if not_found := totals.unique - found.open_count:
         lines.append(f"{not_found:>10,}  requests of customers whom the look-up did not find, not sent")
-    lines.append(f"{found.open_count:>10,}  requests to send")
+    lines.append(f"{found.open_count:>10,}  requests{', none of them sent' if found.is_refused else ' to send'}")
     if found.problems:
-        lines += ["", "Rows and requests that are not sent, by kind (all of them: rejected_rows.csv):"]
-        lines += [f"{count:>10,}  {kind.replace('_', ' ')}" for kind, count in found.problems]
+        lines += [
+            "",
+            *textwrap.wrap("Problems by kind (a row can have several; all of them: rejected_rows.csv):", WIDTH),
+        ]
+        lines += [line for problem in found.problems for line in _problem_lines(problem)]
     if found.remarks or found.notes:
         lines += ["", *_bullets((*found.remarks, *found.notes))]
     if found.first_requests:
         lines += ["", "First requests:", *(_clip(f"  {_request(each)}") for each in found.first_requests)]
+    if found.is_refused or not found.open_count:
+        return lines
     needed = " ".join([_time_needed(found.open_count, rate), *found.hours])
     return [*lines, "", *textwrap.wrap(needed, WIDTH), *_cascade_lines(found, rate)]
+
+
+def _problem_lines(problem: PlanProblem) -> list[str]:
+    """Say how often a kind of problem occurs, and where it does first."""
+    first = "" if problem.count == 1 else "the first: "
+    place = ", ".join(filter(None, (problem.where, problem.column)))
+    margin = " " * 14
+    told = textwrap.wrap(
+        f"{first}{place}: {problem.hint}", WIDTH, initial_indent=margin, subsequent_indent=margin,
+        break_long_words=False,
+    )  # fmt: skip
+    return [f"{problem.count:>10,}  {problem.kind.replace('_', ' ')}", *map(_clip, told)]
 
 
 def _cascade_lines(found: Preview, rate: Rate | None) -> list[str]:
@@ -116,6 +134,40 @@ def finding_lines(findings: Iterable[PlanFinding]) -> list[str]:
         mark = "  " if finding.is_good else "! "
         lines += textwrap.wrap(finding.text, WIDTH, initial_indent=mark, subsequent_indent="    ")
     return lines
+
+
+def wrapped(texts: Iterable[str]) -> list[str]:
+    """Return texts as lines, each text on a line of its own."""
+    return [line for text in texts for line in textwrap.wrap(text, WIDTH)]
+
+
+def nothing_to_rerun(counts: Mapping[Outcome, int], asked: Collection[Outcome], summary: Path) -> list[str]:
+    """Say that a re-run has nothing to send, and what the requests need that are not done.
+
+    `counts`: how the earlier run stands; `asked`: the outcomes that are sent again; `summary`: where its steps stand.
+    """
+    from batch.model import GROUP_OF, Group
+
+    needs = {Group.FIX_DATA: "need a correction first", Group.LOOK: "need a look first"}
+    found: dict[str, list[tuple[Outcome, int]]] = {}
+    for outcome, count in counts.items():
+        if count and outcome not in asked and GROUP_OF[outcome] is not Group.DONE:
+            found.setdefault(needs.get(GROUP_OF[outcome], "were not asked for"), []).append((outcome, count))
+    told = []
+    for need, kinds in found.items():
+        names = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in kinds)
+        total = sum(count for _, count in kinds)
+        told.append(f"{counted(total, 'request')} {need if total > 1 else _singular(need)} ({names})")
+    open_count = sum(counts[outcome] for outcome in asked)
+    why = f"with this config no row asks for the {counted(open_count, 'open request')}" if open_count else ""
+    text = f"Nothing to send again{f': {why}' if why else ''}."
+    if told:
+        text += f' {"; ".join(told)}: see "next" in {summary}'
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _singular(verb: str) -> str:
+    return verb.replace("need ", "needs ").replace("were ", "was ")
 
 
 def _bullets(texts: Iterable[str]) -> list[str]:
@@ -177,11 +229,22 @@ def _short(run_id: str) -> str:
     return run_id if len(run_id) <= 44 else run_id[:41] + "..."
 
 
-def question(found: Preview, base_url: str, rate: Rate | None, limit: int | None = None) -> str:
-    """Ask before a real target is changed; unenrolls are counted and explained."""
+def question(
+    found: Preview, base_url: str, rate: Rate | None, limit: int | None = None, sample: int | None = None
+) -> str:
+    """Ask before a real target is changed; unenrolls are counted and explained.
+
+    `sample`: how many requests go first, before the run waits.
+    """
     count = min(found.open_count, limit or found.open_count)
+    is_sample = sample is not None and sample < count
+    count = sample if sample is not None and is_sample else count
     of_all = "" if count == found.open_count else f" of {found.open_count:,} open ones"
-    lines = ["", f"{counted(count, 'request')}{of_all} will be sent to {base_url}. {_time_needed(count, rate)}"]
+    what, then = f"{counted(count, 'request')}{of_all} will be sent to {base_url}", ""
+    if is_sample:
+        what = f"A sample of {counted(count, 'request')}{of_all} will be sent to {base_url} first"
+        then = "; then the run waits for your go-ahead"
+    lines = ["", f"{what}{then}. {_time_needed(count, rate)}"]
     if found.open_unenrolls:
         whose = "of them" if not of_all else "of the open ones"
         lines += textwrap.wrap(
@@ -190,4 +253,4 @@ def question(found: Preview, base_url: str, rate: Rate | None, limit: int | None
             "the customer again does not bring them back.",
             WIDTH,
         )
-    return "\n".join([*lines, "Send them?"])
+    return "\n".join([*lines, "Send the sample?" if is_sample else "Send them?"])

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[str], Iterable[tuple[Any, ...]]]
 
-_STANDS_NOT_COVERED = "EXISTS (SELECT 1 FROM told v WHERE v.request_no = o.request_no AND v.reason = 'not_covered')"
-
 _COUNTS = {
     "expanded": "SELECT coalesce(sum(expanded), 0) FROM input",
     "duplicates": "SELECT count(*) FROM row_problem WHERE problem = 'duplicate'",
@@ -38,9 +36,9 @@ _COUNTS = {
     " OR EXISTS (SELECT 1 FROM outcome e WHERE e.request_no = o.request_no AND e.attempt > 0"
     " AND e.fence < o.fence)))",
     "calls_saved": "SELECT count(*) FROM outcome o WHERE o.outcome = 'covered_by_cascade' AND o.attempt = 0"
-    f" AND NOT {_STANDS_NOT_COVERED}",
-    "not_covered": "SELECT count(*) FROM outcome o WHERE o.outcome = 'covered_by_cascade'"
-    f" AND {_STANDS_NOT_COVERED} AND NOT EXISTS ("
+    " AND NOT EXISTS (SELECT 1 FROM told v WHERE v.request_no = o.request_no AND v.reason = 'not_covered')",
+    "not_covered": "SELECT count(*) FROM told v JOIN outcome o ON o.request_no = v.request_no"
+    " AND o.outcome = v.instead_of WHERE v.reason = 'not_covered' AND NOT EXISTS ("
     " SELECT 1 FROM superseded x WHERE x.request_no = o.request_no AND x.fence = o.fence)",
     "look_ups": "SELECT coalesce(sum(calls), 0) FROM lookup",
 }

@@ -42,7 +42,7 @@ _ABOUT = " UNION ALL ".join(
     (
         _WHERE.format(what="t.outcome, t.settled_at", table="outcome", marks="{marks}")
         + " AND (t.outcome IN ('enrolled', 'unenrolled')"
-        f" OR (t.outcome = 'covered_by_cascade' AND NOT coalesce({NOT_COVERED}, 0)))",
+        f" OR (t.outcome = 'covered_by_cascade' AND NOT {NOT_COVERED}))",
         # As the report of that run has it: enrolled already, by an earlier cycle.
         _WHERE.format(what="'covered_by_cascade', t.settled_at", table="outcome", marks="{marks}")
         + f" AND t.outcome = 'already_enrolled' AND r.scope_no IN ({CASCADING}) AND {BY_EARLIER_CYCLE}",

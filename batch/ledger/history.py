@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batch.errors import LedgerFailed
 from batch.ledger.looking import check_version, connect_to_read
+from batch.ledger.standing import NOT_COVERED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,12 +62,14 @@ FROM request r JOIN source_row s USING (row_no) JOIN input i USING (input_no) JO
 LEFT JOIN period p USING (period_no) WHERE r.customer IN ({marks}) ORDER BY r.request_no
 """
 _NAMED = "SELECT coalesce(customer, identifier) FROM lookup WHERE identifier IN (?, ?, ?, ?)"
-_TRIES = """
+_TRIES = f"""
 SELECT attempt, started_at, ended_at, 0, outcome, reason, tells, http_status, error_code, error_message, api_request_id
 FROM attempt WHERE request_no = :no AND tells <> 'withdrawn'
 UNION ALL
-SELECT attempt, started_at, settled_at, 1, outcome, reason, '', http_status, error_code, error_message, api_request_id
-FROM outcome WHERE request_no = :no
+SELECT attempt, started_at, settled_at, 1, outcome,
+    iif(outcome = 'covered_by_cascade' AND attempt = 0 AND {NOT_COVERED}, 'not_covered', reason),
+    '', http_status, error_code, error_message, api_request_id
+FROM outcome JOIN request r USING (request_no) WHERE request_no = :no
 UNION ALL
 SELECT 0, asked_at, asked_at, 1, outcome, reason, 'looked', http_status, error_code, '', api_request_id
 FROM verdict WHERE request_no = :no AND sample = '' ORDER BY ended_at, attempt

@@ -16,7 +16,7 @@ from batch.model import Action, Chunk, EnrollmentRequest, Kind, OpenRequest, Out
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from batch.ledger.sqlite import SqliteLedger
     from batch.model import Entries, Intent, Result
@@ -147,6 +147,15 @@ class SendingLedger:
             found += count
             last_chunk = max(last_chunk, chunk_no)
         return frozenset(chosen), last_chunk
+
+    def requests_of(self, customers: Collection[int]) -> tuple[int, int]:
+        """Return how many requests these customers have that are not contradicted, and how many of them are open."""
+        ((count, open_count),) = self._ledger.read(
+            "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM outcome o WHERE o.request_no ="
+            " r.request_no)) FROM request r WHERE NOT contradicted AND customer IN (SELECT value FROM json_each(?))",
+            json.dumps(list(customers)),
+        )
+        return count, open_count
 
     def quarantined(self) -> list[tuple[EnrollmentRequest, Verdict]]:
         """Return, for each scope that was closed before, one request that was left out, with its verdict."""

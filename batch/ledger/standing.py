@@ -104,8 +104,8 @@ AND NOT EXISTS (SELECT 1 FROM request e JOIN scope t USING (scope_no) WHERE e.cu
 """Of `request r` in `scope s`: whether the run enrolled its customer into an earlier cycle, and unenrolls nobody."""
 
 NOT_COVERED = f"""
-(r.scope_no IN ({TAKEN_BACK}) OR 'enrolled' <> (SELECT v.outcome FROM verdict v
-    WHERE v.request_no = r.request_no AND v.sample <> '' ORDER BY v.asked_at DESC LIMIT 1))
+(r.scope_no IN ({TAKEN_BACK}) OR coalesce((SELECT v.outcome <> 'enrolled' FROM verdict v
+    WHERE v.request_no = r.request_no AND v.sample <> '' ORDER BY v.asked_at DESC LIMIT 1), 0))
 """
 """Of a `request r` that was left out as covered: whether it is not after all. Either the finding was taken back when
 the request had been settled, or an audit was not told that the customer is enrolled."""
@@ -120,9 +120,9 @@ INSERT OR REPLACE INTO told
     WHERE o.outcome = 'already_enrolled' AND {BY_EARLIER_CYCLE};
 INSERT OR REPLACE INTO told
     SELECT r.request_no, 'covered_by_cascade', 'not_sent', 'not_covered', NULL, NULL, o.settled_at
-    FROM outcome o JOIN request r USING (request_no)
-    WHERE EXISTS (SELECT 1 FROM event WHERE kind IN ('no_cascade', 'auditing'))
-    AND o.outcome = 'covered_by_cascade' AND o.attempt = 0 AND {NOT_COVERED};
+    FROM (SELECT 1 FROM event WHERE kind IN ('no_cascade', 'auditing') LIMIT 1)
+    CROSS JOIN outcome o JOIN request r USING (request_no)
+    WHERE o.outcome = 'covered_by_cascade' AND o.attempt = 0 AND {NOT_COVERED};
 """
 """Where a cascade was found and not taken back, who is enrolled already was enrolled by an earlier cycle of this run;
 what was left out and is not covered after all was not sent.

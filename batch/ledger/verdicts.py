@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.ledger.events import write_events
+from batch.ledger.standing import TAKEN_BACK
 from batch.model import Action, EnrollmentRequest, Event, Kind, Outcome, Scope
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ SELECT o.request_no FROM outcome o WHERE o.outcome = 'enrolled' AND NOT (
 ORDER BY o.request_no
 """
 """The requests that stand as enrolled by the answer to a request of ours; few have several outcomes."""
+
+_COVERED_UNSENT: Final = "o.outcome = 'covered_by_cascade' AND o.attempt = 0"
+_LEFT_OUT: Final = f"""
+SELECT o.request_no FROM outcome o JOIN request r USING (request_no)
+WHERE {_COVERED_UNSENT} AND r.scope_no NOT IN ({TAKEN_BACK}) ORDER BY o.request_no
+"""
+"""The requests that were settled without a call, because a cascade was found that was not taken back."""
+_IS_LEFT_OUT: Final = f"EXISTS (SELECT 1 FROM outcome o WHERE o.request_no = v.request_no AND {_COVERED_UNSENT})"
+"""Whether `verdict v` is about such a request."""
 
 _OVERTAKEN: Final = """
 SELECT request_no, EXISTS (
@@ -92,11 +102,13 @@ class Verification:
     overtaken_count: int
     """Requests that were not chosen from, because a later request of the run hides what became of them."""
     population: int
-    """Requests that were chosen from."""
+    """Requests that were chosen from: in doubt, or enrolled."""
+    left_out_count: int = 0
+    """Requests that were chosen from, too, in an audit: settled without a call as covered by an earlier cycle."""
 
     @property
     def is_audit(self) -> bool:
-        """Whether this is a sample of what is enrolled."""
+        """Whether this is a sample of what is enrolled, and of what was left out as covered."""
         return bool(self.label)
 
     @property
@@ -115,6 +127,8 @@ class Told:
     reason: str
     http_status: int | None
     error_code: int | None
+    is_left_out: bool
+    """Whether it was settled without a call, as covered by an earlier cycle."""
 
 
 @dataclass(slots=True)
@@ -167,25 +181,29 @@ class VerdictLedger:
 
     def begin_doubts(self, now: int) -> Verification:
         """Choose the requests that stand in doubt and were not asked about in the verification under way."""
-        return self._begin("", _IN_DOUBT, iter, now)
+        return self._begin("", (_IN_DOUBT,), iter, now)
 
     def begin_audit(self, size: int, seed: str, now: int) -> Verification:
-        """Choose `size` of the enrolled requests by `seed`: the same each time, and a larger sample holds them too."""
+        """Choose `size` of the enrolled requests, and as many of those left out as covered, by `seed`.
+
+        The same ones each time, and a larger sample holds them too.
+        """
         label = f"sample of {size}, seed {seed}"
-        return self._begin(label, _ENROLLED, lambda numbers: draw(numbers, size, seed), now)
+        return self._begin(label, (_ENROLLED, _LEFT_OUT), lambda numbers: draw(numbers, size, seed), now)
 
     def _begin(
-        self, label: str, chosen: str, drawn: Callable[[Iterator[int]], Iterable[int]], now: int
+        self, label: str, chosen: Sequence[str], drawn: Callable[[Iterator[int]], Iterable[int]], now: int
     ) -> Verification:
         going_on_since = self._going_on_since(label)
         begun_at = going_on_since or now
         self._read_up_to = 0
         with self._ledger.transaction() as connection:
-            candidates = _Candidates(connection, chosen)
+            candidates = [_Candidates(connection, each) for each in chosen]
             for table in ("drawn", "look"):
                 connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
                 connection.execute(f"CREATE TEMP TABLE {table} (request_no INTEGER NOT NULL)")
-            connection.executemany("INSERT INTO drawn VALUES (?)", ((number,) for number in drawn(iter(candidates))))
+            for each in candidates:
+                connection.executemany("INSERT INTO drawn VALUES (?)", ((number,) for number in drawn(iter(each))))
             connection.execute(
                 f"INSERT INTO look SELECT request_no FROM drawn l JOIN request USING (request_no)"
                 f" WHERE NOT {_TOLD} ORDER BY customer, scope_no, request_no",
@@ -198,7 +216,8 @@ class VerdictLedger:
                 text = label or f"{requests} requests in doubt"
                 facts = {"sample": label, "requests": requests, "looks": looks}
                 write_events(connection, [Event(now, _BEGINS[bool(label)], text, facts)])
-        return Verification(begun_at, label, requests, looks, candidates.overtaken, candidates.population)
+        overtaken = sum(each.overtaken for each in candidates)
+        return Verification(begun_at, label, requests, looks, overtaken, *(each.population for each in candidates))
 
     def _going_on_since(self, label: str) -> int | None:
         """Return when the verification that was begun and not ended was begun; None when there is none."""
@@ -251,18 +270,23 @@ class VerdictLedger:
     def told(self, verification: Verification) -> Iterator[Told]:
         """Yield what was said in this verification so far, in the order of the requests."""
         rows = self._ledger.read(
-            f"SELECT v.asked_at, v.outcome, v.reason, v.http_status, v.error_code, {_REQUEST} FROM verdict v {_JOINED}"
-            " WHERE v.asked_at >= ? AND v.sample = ? ORDER BY v.request_no",
+            f"SELECT v.asked_at, v.outcome, v.reason, v.http_status, v.error_code, {_IS_LEFT_OUT}, {_REQUEST}"
+            f" FROM verdict v {_JOINED} WHERE v.asked_at >= ? AND v.sample = ? ORDER BY v.request_no",
             *verification.key,
         )
-        for asked_at, outcome, reason, status, code, *request in rows:
-            yield Told(_request(request), asked_at, Outcome(outcome), reason, status, code)
+        for asked_at, outcome, reason, status, code, is_left_out, *request in rows:
+            yield Told(_request(request), asked_at, Outcome(outcome), reason, status, code, bool(is_left_out))
 
-    def counts(self, verification: Verification) -> Counter[tuple[Outcome, str]]:
-        """Return how many requests got which verdict in this verification so far, by outcome and reason."""
+    def counts(self, verification: Verification, *, left_out: bool = False) -> Counter[tuple[Outcome, str]]:
+        """Return how many requests got which verdict in this verification so far, by outcome and reason.
+
+        Of those that were left out as covered by an earlier cycle, or of the others.
+        """
         rows = self._ledger.read(
-            "SELECT outcome, reason, count(*) FROM verdict WHERE asked_at >= ? AND sample = ? GROUP BY 1, 2",
+            "SELECT v.outcome, v.reason, count(*) FROM verdict v WHERE v.asked_at >= ? AND v.sample = ?"
+            f" AND {_IS_LEFT_OUT} = ? GROUP BY 1, 2",
             *verification.key,
+            left_out,
         )
         return Counter({(Outcome(outcome), reason): count for outcome, reason, count in rows})
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUDIT_NAME: Final = "audit.csv"
-AUDIT_COLUMNS: Final = ("request_id", "reason", "http_status", "error_code", "asked_at")
+AUDIT_COLUMNS: Final = ("request_id", "outcome", "reason", "http_status", "error_code", "asked_at")
 _RARE: Final = 0.05
 _HALVINGS: Final = 60
 
@@ -56,11 +56,39 @@ _AUDIT_WORDS: Final = WORDS | {
 }
 
 
+_LEFT_OUT_WORDS: Final = WORDS | {
+    (Outcome.SERVER_ERROR, "refuted_by_api"): "left out, and not enrolled",
+    (Outcome.INVALID_USER, "refuted_by_api"): "left out, of a customer whom the API does not know",
+    (Outcome.IN_DOUBT, "not_listed"): "left out, and not listed by the API",
+    (Outcome.IN_DOUBT, "unclear_row"): "left out, and what the API lists about them does not say enough",
+    (Outcome.IN_DOUBT, "unclear_organisation"): (
+        "left out, and not enrolled, but the API may have looked at another organisation"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What was said about a sample, and how many requests (`population`) it was drawn from."""
+
+    told: Told
+    population: int
+
+    @property
+    def others(self) -> Told:
+        """The verdicts that do not say that the customer is enrolled."""
+        return Counter({verdict: count for verdict, count in self.told.items() if not is_enrolled(*verdict)})
+
+
 @dataclass(frozen=True, slots=True)
 class NotConfirmed:
-    """An enrolled request that the API does not show as enrolled. `asked_at` is in nanoseconds since 1970 UTC."""
+    """A request that the API does not show as enrolled, although its outcome says so or an earlier cycle was to.
+
+    `asked_at` is in nanoseconds since 1970 UTC.
+    """
 
     request_id: str
+    outcome: Outcome
     reason: str
     http_status: int | None
     error_code: int | None
@@ -73,32 +101,45 @@ def doubt_lines(told: Told, untold_count: int) -> list[str]:
     return lines + (_counted(untold_count, "in doubt: the API could not be asked") if untold_count else [])
 
 
-def audit_lines(told: Told, untold_count: int, population: int) -> list[str]:
-    """Return what a sample proves. `population`: how many requests it was drawn from."""
-    asked, confirmed = told.total(), sum(count for verdict, count in told.items() if is_enrolled(*verdict))
-    if not asked:
+def audit_lines(enrolled: Sampled, left_out: Sampled, untold_count: int) -> list[str]:
+    """Return what samples prove: one of what was sent and enrolled, one of what was left out by the cascade."""
+    if not (enrolled.told or left_out.told):
         return ["Nothing was asked, so nothing is known about what is enrolled."]
-    share = f"{confirmed:,} of {asked:,} asked about are enrolled, as the API confirms: {share_text(confirmed, asked)}."
-    if asked == population:
+    of_sent, are = ("enrolled by this run", "so") if left_out.population else ("asked about", "enrolled")
+    lines = _share_lines(enrolled, of_sent, are) + _share_lines(left_out, "left out by the cascade", "enrolled")
+    if enrolled.others or left_out.others:
+        lines.append(f"Not confirmed, and listed in {AUDIT_NAME} by request_id:")
+    for sampled, words in ((enrolled, _AUDIT_WORDS), (left_out, _LEFT_OUT_WORDS)):
+        lines += [line for verdict, count in sorted(sampled.others.items()) for line in _counted(count, words[verdict])]
+    if left_out.others:
+        lines += textwrap.wrap(
+            f"What was left out and is not confirmed counts as {Outcome.NOT_SENT} now: a rerun sends it.", WIDTH
+        )
+    return lines + (_counted(untold_count, "could not be asked about, and count neither way") if untold_count else [])
+
+
+def _share_lines(sampled: Sampled, of_what: str, are: str) -> list[str]:
+    """Return which share of a sample is confirmed, and what that says of all; nothing of an empty one."""
+    asked = sampled.told.total()
+    if not asked:
+        return []
+    confirmed = asked - sampled.others.total()
+    share = f"{confirmed:,} of {asked:,} {of_what} are {are}, as the API confirms: {share_text(confirmed, asked)}."
+    if asked == sampled.population:
         bound = "These are all."
     else:
         least = math.floor(1000 * lower_bound(confirmed, asked)) / 10
         bound = (
-            f"With 95 % confidence that holds for at least {least} % of the {population:,} that the sample was drawn "
-            "from (Clopper-Pearson)."
+            f"With 95 % confidence that holds for at least {least} % of the {sampled.population:,} that the sample was "
+            "drawn from (Clopper-Pearson)."
         )
     lines = textwrap.wrap(f"{share} {bound}", WIDTH)
-    moved = told[Outcome.IN_DOUBT, "enrolled_value_unknown"]
-    if moved:
+    if moved := sampled.told[Outcome.IN_DOUBT, "enrolled_value_unknown"]:
         lines += textwrap.wrap(
             f"{moved:,} of them with another balance than was asked for, which purchases may have moved, or with a "
             "reset, which leaves no trace.", WIDTH,
         )  # fmt: skip
-    others = {verdict: count for verdict, count in told.items() if not is_enrolled(*verdict)}
-    if others:
-        lines.append(f"Not confirmed, and listed in {AUDIT_NAME} by request_id:")
-        lines += [line for verdict, count in sorted(others.items()) for line in _counted(count, _AUDIT_WORDS[verdict])]
-    return lines + (_counted(untold_count, "could not be asked about, and count neither way") if untold_count else [])
+    return lines
 
 
 def is_enrolled(outcome: Outcome, reason: str) -> bool:
@@ -118,7 +159,10 @@ def write_audit(folder: Path, requests: Iterable[NotConfirmed]) -> int:
     """
     with csv_file(folder / AUDIT_NAME, AUDIT_COLUMNS) as file:
         for each in requests:
-            file.write((each.request_id, each.reason, each.http_status, each.error_code, utc_text(each.asked_at)))
+            file.write((
+                each.request_id, each.outcome.value, each.reason, each.http_status, each.error_code,
+                utc_text(each.asked_at),
+            ))  # fmt: skip
         return file.lines
 
 

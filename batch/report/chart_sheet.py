@@ -8,15 +8,18 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from batch.model import GROUP_OF, Group, Outcome
+from batch.model import GROUP_OF, Group
 from batch.report.cells import STRONG
 from batch.report.figure_sheets import OVER_TIME
 from batch.report.sheet_lines import print_wide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xlsxwriter.chart import Chart
     from xlsxwriter.worksheet import Worksheet
 
+    from batch.model import Outcome
     from batch.report.cells import Book
     from batch.report.timeline import Timeline
 
@@ -34,26 +37,32 @@ def write_charts(
     over_time: Worksheet,
     *,
     first_outcome: int,
+    outcomes: Sequence[Outcome],
     timeline: Timeline,
 ) -> None:
-    """Fill the sheet of charts. `first_outcome` is the row of the first outcome in the summary, from 0."""
+    """Fill the sheet of charts. `first_outcome` is the row of the first of the `outcomes` in the summary, from 0."""
     worksheet.hide_gridlines(2)
     print_wide(worksheet)
-    name = summary.get_name()
-    last = first_outcome + len(Outcome) - 1
-    outcomes = book.workbook.add_chart({"type": "bar"})
-    outcomes.add_series({
-        "name": "Requests",
-        "categories": [name, first_outcome, 0, last, 0],
-        "values": [name, first_outcome, 1, last, 1],
-        "points": [{"fill": {"color": STRONG[GROUP_OF[outcome]]}} for outcome in Outcome],
-        "gap": 40,
-    })  # fmt: skip
-    outcomes.set_legend({"none": True})
-    outcomes.set_y_axis({"reverse": True, "num_font": {"size": 8}})
-    _place(worksheet, outcomes, 0, "Requests by outcome")
+    _write_outcomes(book, worksheet, summary.get_name(), first_outcome, outcomes)
     if timeline.stretches:
         _write_over_time(book, worksheet, over_time.get_name(), timeline)
+
+
+def _write_outcomes(book: Book, worksheet: Worksheet, name: str, first: int, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    last = first + len(outcomes) - 1
+    chart = book.workbook.add_chart({"type": "bar"})
+    chart.add_series({
+        "name": "Requests",
+        "categories": [name, first, 0, last, 0],
+        "values": [name, first, 1, last, 1],
+        "points": [{"fill": {"color": STRONG[GROUP_OF[outcome]]}} for outcome in outcomes],
+        "gap": 40,
+    })  # fmt: skip
+    chart.set_legend({"none": True})
+    chart.set_y_axis({"reverse": True, "num_font": {"size": 8}})
+    _place(worksheet, chart, 0, "Requests by outcome")
 
 
 def _write_over_time(book: Book, worksheet: Worksheet, name: str, timeline: Timeline) -> None:

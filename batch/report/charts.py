@@ -27,6 +27,10 @@ _BAR = 0.86
 _FAR_ABOVE = 4.0
 """A limit so many times above the busiest stretch is not drawn: the bars would be flat."""
 _MOST_LABELS = 6
+PAUSE_TURNS = 45.0
+"""The text about a pause further right, in percent, stands before its mark, as the template has it: it is not cut."""
+PAUSE_WIDTH = 35.0
+"""So much of the width such a text takes on a phone."""
 _SECOND_NS = 1_000_000_000
 
 
@@ -109,10 +113,7 @@ def draw_throughput(timeline: Timeline) -> ThroughputChart | None:
         pushed_back=_pushed_back(stretches),
         slowed=_marks(stretches, slowing=True),
         marks=_marks(stretches, slowing=False),
-        pauses=tuple(
-            Label(100 * index / len(stretches), f"paused {duration_text(pause / 1e9)}")
-            for index, pause in timeline.pauses
-        ),
+        pauses=_pauses(timeline),
         x_labels=_times(stretches, timeline.width_ns),
         y_labels=tuple(Label(100 - 100 * step / top, f"{step:,.9g}") for step in steps),
         unit=unit,
@@ -120,6 +121,27 @@ def draw_throughput(timeline: Timeline) -> ThroughputChart | None:
             Spot(index, 1.0, stretch_text(stretch, timeline.width_s)) for index, stretch in enumerate(stretches)
         ),
     )
+
+
+def _pauses(timeline: Timeline) -> tuple[Label, ...]:
+    """Mark the pauses; those so near to each other that their texts would meet have one text, at the first of them."""
+    near: list[list[tuple[float, int]]] = []
+    taken = 0.0
+    for index, pause in timeline.pauses:
+        at = 100 * index / len(timeline.stretches)
+        begin, end = (at - PAUSE_WIDTH, at) if at > PAUSE_TURNS else (at, at + PAUSE_WIDTH)
+        if near and begin < taken:
+            near[-1].append((at, pause))
+            taken = max(taken, at)
+        else:
+            near.append([(at, pause)])
+            taken = end
+    labels = []
+    for marks in near:
+        lasting = duration_text(sum(pause for _, pause in marks) / 1e9)
+        first = f"paused {lasting}" if len(marks) == 1 else f"{len(marks)} pauses, {lasting}"
+        labels += [Label(at, "" if place else first) for place, (at, _) in enumerate(marks)]
+    return tuple(labels)
 
 
 def _held(timeline: Timeline) -> tuple[Spot, ...]:

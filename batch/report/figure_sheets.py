@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batch.model import GROUP_OF, Group
 from batch.report.crosstab import by_target_and_cycle
 from batch.report.sheet_lines import SheetLines, print_wide
-from batch.report.tables import utc_text
+from batch.report.tables import advise_kind, utc_text
 from batch.report.words import outcome_text
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def _write_kind(
     sheet: SheetLines, overview: Overview, what: str, kind: EndKind | UnsettlingAttempts, count: int
 ) -> None:
     told = overview.advice.explain(kind.outcome, kind.http_status, kind.error_code, kind.reason)
+    what_to_do = advise_kind(overview.accounts, overview.advice, kind.outcome, told.what_to_do)
     group = GROUP_OF[kind.outcome].value
     values: Sequence[Value] = (
         what, outcome_text(kind.outcome), group, kind.http_status, kind.error_code, kind.reason, count, told.meaning,
-        told.whose, told.what_to_do, "yes" if told.is_retried else "no", told.source,
+        told.whose, what_to_do, "yes" if told.is_retried else "no", told.source,
     )  # fmt: skip
     sheet.fit(
         *((value, width - 4) for value, width in zip(values, _BY_CODE_WIDTHS, strict=True) if isinstance(value, str))

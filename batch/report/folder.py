@@ -6,6 +6,7 @@ and writes the same files again whenever it is asked to.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,7 @@ from batch.report.reconcile import Accounts, reconcile
 from batch.report.samples import KINDS, EndKinds, ProblemKinds
 from batch.report.tables import OutcomeTable, RejectedTable, advice_in
 from batch.report.timeline import draw_timeline
+from batch.report.words import event_words
 from batch.report.workbook import ReconciliationBook, reconciliation_book
 
 if TYPE_CHECKING:
@@ -137,8 +139,8 @@ def write_report(
     with reconciliation_book(path, run.created_at, table.columns, rejected.columns, mask) as workbook:
         lines = _write_outcomes(folder, reader, table, workbook, ends, provenances)
         _write_rejected(folder, reader, rejected, workbook, problems)
-        accounts = reconcile(run, inputs, tallies, lines, provenances.counts.main_run)
-        events = reader.events()
+        accounts = reconcile(run, inputs, tallies, lines, provenances.counts.main_run, provenances.counts.perhaps_set)
+        events = tuple(replace(event, text=event_words(event)) for event in reader.events())
         overview = Overview(
             accounts=accounts,
             folder=folder,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batch.report.reconcile import OUTCOME_FILES
 from batch.report.tables import utc_text
-from batch.report.words import command_line, counted, duration_text, rate_text, rejected_counts
+from batch.report.words import command_line, counted, duration_text, rate_text, rejected_counts, stop_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Overview:
         facts = [
             Fact("Run", run.run_id),
             Fact("State", run.state.value),
-            Fact("Stopped", run.stop_text or ""),
+            Fact("Stopped", stop_words(run.stop_text or "").removeprefix("stopped ")),
             Fact.of_count("Exit code", self.accounts.exit_code),
             Fact("Started by", f"{run.user}@{run.host}"),
             Fact("Command", command_line(self.accounts)),

@@ -22,7 +22,8 @@ from batch.report.page_tables import color_of, color_of_group
 from batch.report.provenance import WORDS
 from batch.report.reconcile import FILE_OF
 from batch.report.steps import next_steps
-from batch.report.words import kind_text, outcome_text, over_time_text, verdict, verdict_look
+from batch.report.tables import advise_kind
+from batch.report.words import kind_text, outcome_text, over_time_text, stop_words, verdict, verdict_look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,7 @@ def _content(overview: Overview) -> dict[str, Any]:
         "accounts": accounts,
         "tallies": accounts.tallies,
         "verdict": verdict(accounts),
+        "why_stopped": stop_words(accounts.run.stop_text or ""),
         "look": verdict_look(accounts),
         "steps": next_steps(accounts, overview.folder),
         "flow": draw_flow(accounts),
@@ -141,13 +143,15 @@ def _ends(overview: Overview) -> list[dict[str, Any]]:
     ends = []
     for kind in overview.ends[:CARDS]:
         title = ": ".join(filter(None, (outcome_text(kind.outcome), kind_text(kind))))
+        told = overview.advice.explain(kind.outcome, kind.http_status, kind.error_code, kind.reason)
         ends.append({
             "kind": kind,
             "title": title,
             "group": GROUP_OF[kind.outcome].value,
             "color": color_of(kind.outcome),
             "file": FILE_OF[kind.outcome],
-            "told": overview.advice.explain(kind.outcome, kind.http_status, kind.error_code, kind.reason),
+            "told": told,
+            "what_to_do": advise_kind(overview.accounts, overview.advice, kind.outcome, told.what_to_do),
             "samples": page_tables.end_samples(kind, title),
         })  # fmt: skip
     return ends

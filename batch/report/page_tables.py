@@ -13,7 +13,7 @@ from batch.model import GROUP_OF, Group, Outcome
 from batch.report.charts import draw_shares, moment_text
 from batch.report.crosstab import by_target_and_cycle, outcome_counts, totals_by
 from batch.report.reconcile import FILE_OF
-from batch.report.tables import utc_text
+from batch.report.tables import advise_all, utc_text
 from batch.report.words import duration_text, kind_text, outcome_text, rate_text, share_text
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def outcome_table(overview: Overview) -> PageTable:
     lines = [
         Line((
             (color_of(outcome), outcome_text(outcome)), count, share_text(count, total), GROUP_OF[outcome].value,
-            overview.advice.advise(outcome, None, ""), FILE_OF[outcome],
+            advise_all(overview.accounts, overview.advice, outcome), FILE_OF[outcome],
         ))
         for outcome, count in outcomes.items()
         if count

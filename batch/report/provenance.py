@@ -37,7 +37,7 @@ class Provenance(StrEnum):
 
 
 WORDS = {
-    Provenance.BEFORE_US: "enrolled before, by nobody whom these ledgers know",
+    Provenance.BEFORE_US: "enrolled before, by none of our runs",
     Provenance.EARLIER_RUN: "enrolled by an earlier run",
     Provenance.OWN_ATTEMPT: "enrolled by an attempt of ours that got no answer",
     Provenance.CASCADE: "enrolled by this run with an earlier cycle",
@@ -75,6 +75,8 @@ class ProvenanceCounts:
 
     by_kind: Counter[Provenance] = field(default_factory=Counter)
     by_run: Counter[str] = field(default_factory=Counter)
+    perhaps_set: int = 0
+    """Requests with a value that the API did not apply, but an attempt of ours whose answer was lost may have."""
 
     @property
     def main_run(self) -> str | None:
@@ -130,6 +132,8 @@ class Provenances:
         run_id = earlier.run_id if earlier and is_evidence else None
         if kind is not None:
             self.counts.by_kind[kind] += 1
+        if row.outcome is Outcome.VALUE_NOT_APPLIED and kind in {Provenance.OWN_ATTEMPT, Provenance.UNKNOWN}:
+            self.counts.perhaps_set += 1
         if run_id is not None:
             self.counts.by_run[run_id] += 1
         return kind, run_id

@@ -63,7 +63,7 @@ _RESUMES = {
     StopReason.GUARD: f"When it is clear why so many failed, {_NOT_MENDED_HERE}",
     StopReason.FAULT: "When the fault is mended, go on with this run:",
     StopReason.SILENT: "When the API answers again, go on with this run:",
-    StopReason.CANARY: "If the canary went well, send the rest:",
+    StopReason.CANARY: "If the sample went well, send the rest:",
 }
 
 
@@ -96,10 +96,13 @@ def _open_steps(accounts: Accounts, folder: Path) -> list[Step]:
     here, run_folder = _present(accounts), shlex.quote(str(folder))
     setup = {outcome for outcome in here if GROUP_OF[outcome] is Group.FIX_SETUP}
     in_rows = {outcome for outcome in setup if _MENDED_IN_COLUMNS.get(outcome, set()) & accounts.columns}
-    quarantined = here & {Outcome.NOT_SENT}  # a finished run has sent all but what stands behind a refusal
+    uncovered = accounts.tallies.not_covered
+    # But for what was left out as covered, a finished run has sent all but what stands behind a refusal.
+    quarantined = {Outcome.NOT_SENT} if accounts.tallies.outcomes[Outcome.NOT_SENT] > uncovered else set()
     in_rows |= quarantined if in_rows else set()
     by_config = (setup | quarantined) - in_rows
-    retry = {outcome for outcome in here if GROUP_OF[outcome] is Group.RETRY} - quarantined
+    retry = {outcome for outcome in here if GROUP_OF[outcome] is Group.RETRY}
+    retry -= set() if uncovered else quarantined
     steps = []
     if Outcome.IN_DOUBT in here:
         count = counted(accounts.tallies.outcomes[Outcome.IN_DOUBT], "request")
@@ -130,14 +133,19 @@ def _look_steps(accounts: Accounts) -> list[Step]:
 
 def _cascade_steps(accounts: Accounts, folder: Path) -> list[Step]:
     """Say what was saved, and what could be, where enrolling into a cycle was found to enroll into the later ones."""
-    saved = accounts.tallies.calls_saved
+    saved, uncovered = accounts.tallies.calls_saved, accounts.tallies.not_covered
     needless = accounts.tallies.outcomes[Outcome.COVERED_BY_CASCADE] - saved
+    if uncovered:
+        text = f"{counted(uncovered, 'request')} had been left out as covered by an earlier cycle, which is not so"
+        if accounts.run.state is not State.FINISHED:
+            return [Step(f"{text}: when the run is finished, a rerun sends what was left out.")]
+        if not saved:
+            return [Step(f"{text}: the rerun sends what was left out.")]
+        both = f"--only {Outcome.NOT_SENT} --only {Outcome.COVERED_BY_CASCADE}"
+        text += f". It may not be so of {counted(saved, 'other')} either; this sends all that was left out:"
+        return [Step(text, f"enroll-batch rerun {shlex.quote(str(folder))} {both}")]
     if not (saved or needless):
         return []
-    if not accounts.tallies.cascading:
-        unsent = f"{counted(saved, 'request')} had been settled unsent because of it; send them"
-        text = f"That a cycle enrolls into the later ones was found, and then taken back, but {unsent}:"
-        return [Step(text, f"enroll-batch rerun {shlex.quote(str(folder))} --only {Outcome.COVERED_BY_CASCADE}")]
     calls = counted(needless, "call")
     if not saved:
         first = "campaign.expand: first saves them, and " if _first_is_enough(accounts) else ""

@@ -13,6 +13,7 @@ from batch.report.overview import names_of
 from batch.report.provenance import WORDS
 from batch.report.sheet_lines import SheetLines, print_wide
 from batch.report.steps import next_steps
+from batch.report.tables import advise_all
 from batch.report.words import outcome_text, verdict, verdict_look
 
 if TYPE_CHECKING:
@@ -105,23 +106,21 @@ def _write_accounts(sheet: SheetLines, accounts: Accounts) -> None:
 
 
 def _write_outcomes(sheet: SheetLines, overview: Overview) -> int:
-    """Write the table of outcomes, and return the row of the first one."""
-    outcomes = overview.accounts.tallies.outcomes
+    """Write the table of the outcomes that occur, and return the row of the first one."""
+    outcomes = {outcome: count for outcome, count in overview.accounts.tallies.outcomes.items() if count}
     total = sum(outcomes.values())
     sheet.section("Outcomes")
     sheet.header(["Outcome", "Requests", "Share", "", "Group", "What to do"], counts=(1, 2))
     first = sheet.row
     for outcome, count in outcomes.items():
         group = GROUP_OF[outcome]
-        advice = overview.advice.advise(outcome, None, "") if count else None
+        advice = advise_all(overview.accounts, overview.advice, outcome)
         sheet.fit((advice, _WIDTHS[-1]))
         sheet.line(
-            [outcome.value, count, count / total if total else 0.0, None, group.value, advice],
+            [outcome.value, count, count / total, None, group.value, advice],
             [group.value, "count", "share", "", group.value, "wrapped"],
         )
     sheet.line(["all", total, 1.0 if total else 0.0], ["bold", "bold_count", "share"])
-    occurs = {"type": "cell", "criteria": ">", "value": 0, "format": sheet.book.formats["bold"]}
-    sheet.sheet.conditional_format(first, 1, sheet.row - 2, 2, occurs)
     return first
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from batch.model import Action, Kind, Outcome, State, request_id
+from batch.report.reconcile import FILE_OF
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -83,6 +84,37 @@ def advice_in(accounts: Accounts, advice: Advice) -> Advice:
     """Return the advice for the run of these accounts."""
     is_finished = accounts.run.state is State.FINISHED
     return advice.knowing(is_finished=is_finished, is_balanced=accounts.balanced, columns=accounts.columns)
+
+
+def advise_all(accounts: Accounts, told: Advice, outcome: Outcome) -> str:
+    """Return what to do about all requests with this outcome; `told` is the advice for the run of these accounts."""
+    if outcome is Outcome.VALUE_NOT_APPLIED:
+        return _advise_unset(accounts, told)
+    uncovered = accounts.tallies.not_covered if outcome is Outcome.NOT_SENT else 0
+    if not uncovered or not accounts.balanced:
+        return told.advise(outcome, None, "")
+    if uncovered == accounts.tallies.outcomes[outcome]:
+        return told.advise(outcome, None, "not_covered")
+    return f"Of these, {uncovered:,} were left out as covered: {FILE_OF[outcome]} says what to do about each."
+
+
+def _advise_unset(accounts: Accounts, told: Advice) -> str:
+    """Say what to do where a value was not set, and that attempts of ours may have set some of them after all."""
+    outcome, perhaps = Outcome.VALUE_NOT_APPLIED, accounts.perhaps_set
+    if not perhaps or not accounts.balanced:
+        return told.advise(outcome, None, "")
+    if perhaps == accounts.tallies.outcomes[outcome]:
+        return (
+            "Look the balance or reset up first: an attempt of ours whose answer was lost may have set it. "
+            f"{FILE_OF[outcome]} says what to do about each."
+        )
+    first = f"Look {perhaps:,} of them up first ({FILE_OF[outcome]} says which)"
+    return f"{told.advise(outcome, None, '')} {first}: an attempt of ours whose answer was lost may have set the value."
+
+
+def advise_kind(accounts: Accounts, told: Advice, outcome: Outcome, what_to_do: str) -> str:
+    """Return what to do about requests that ended in one way; `what_to_do` is the advice for it in any run."""
+    return advise_all(accounts, told, outcome) if outcome is Outcome.VALUE_NOT_APPLIED else what_to_do
 
 
 def same_name(header: str) -> str:

@@ -12,13 +12,14 @@ from batch.model import StopReason
 from batch.report.overview import files_of
 from batch.report.reconcile import OUTCOME_FILES
 from batch.report.steps import next_steps
-from batch.report.tables import advice_in
+from batch.report.tables import advice_in, advise_all
 from batch.report.words import (
     counted,
     look_ups_text,
     outcome_text,
     rejected_counts,
     share_text,
+    stop_words,
     verdict,
 )
 
@@ -40,7 +41,7 @@ def closing_table(accounts: Accounts, folder: Path, advice: Advice) -> list[str]
     run = accounts.run
     lines = [f"Run {run.run_id}", *_wrapped(verdict(accounts), indent=2)]
     if run.stop_text and run.stop_reason not in _TOLD:
-        lines += _wrapped(run.stop_text, indent=2)
+        lines += _wrapped(stop_words(run.stop_text), indent=2)
     lines += ["", *_account_lines(accounts), "", *_outcome_lines(accounts, advice), "", *_file_lines(accounts, folder)]
     steps = next_steps(accounts, folder)
     if steps:
@@ -80,7 +81,7 @@ def _outcome_lines(accounts: Accounts, advice: Advice) -> list[str]:
     for outcome, count in accounts.tallies.outcomes.items():
         if count:
             first = f"{outcome_text(outcome):20}{count:>12,}{share_text(count, total):>10}  "
-            lines += _wrapped(told.advise(outcome, None, "") or "nothing", indent=len(first), first=first)
+            lines += _wrapped(advise_all(accounts, told, outcome) or "nothing", indent=len(first), first=first)
     return lines
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from batch.model import Group, Outcome, State, StopReason
 
 if TYPE_CHECKING:
-    from batch.model import Tallies, UnsettlingAttempts
+    from batch.model import Event, Tallies, UnsettlingAttempts
     from batch.report.reconcile import Accounts
     from batch.report.samples import EndKind
     from batch.report.timeline import Timeline
@@ -25,11 +25,37 @@ STOPS = {
     StopReason.LIMIT: "by --limit",
     StopReason.DEADLINE: "because the time was up",
     StopReason.GUARD: "by a guard",
-    StopReason.CANARY: "after the canary, and waits for a word",
+    StopReason.CANARY: "after the sample (canary), and waits for your go-ahead",
     StopReason.REFUSED: "because the API refuses access or scope for the whole run",
     StopReason.SILENT: "because the API does not answer",
     StopReason.FAULT: "by a fault of the program or the machine",
 }
+
+
+_SIGNALS = {"stopped by SIGINT": "stopped by Ctrl-C", "stopped by SIGTERM": "stopped by a signal (SIGTERM)"}
+"""How the ledger tells which signal came, and how people call it."""
+
+
+def stop_words(text: str) -> str:
+    """Return a text that may tell by which signal a run was stopped, in people's words."""
+    for stored, said in _SIGNALS.items():
+        text = text.replace(stored, said)
+    return text
+
+
+def event_words(event: Event) -> str:
+    """Return what an event tells in people's words; its kind stands before it wherever it is shown."""
+    text = stop_words(event.text)
+    return text.removeprefix("stopped by ") if event.kind == "stopped" else text
+
+
+def _stopped_by(accounts: Accounts) -> str:
+    """Say what stopped a run; blank where nothing known did."""
+    reason, text = accounts.run.stop_reason, accounts.run.stop_text or ""
+    signal = next((said for stored, said in _SIGNALS.items() if text.startswith(stored)), "")
+    if reason == StopReason.SIGNAL and signal:
+        return signal.removeprefix("stopped ")
+    return STOPS[StopReason(reason)] if reason in STOPS else ""
 
 
 def verdict(accounts: Accounts) -> str:
@@ -43,15 +69,16 @@ def verdict(accounts: Accounts) -> str:
     settled = f"{accounts.settled:,} of {counted(accounts.tallies.unique, 'request')} settled."
     match accounts.run.state:
         case State.PLANNING:
-            return "Planning did not come to its end; nothing was sent."
+            by = _stopped_by(accounts)
+            why = f"it stopped {by} while customers were looked up" if by else ""
+            return f"Planning did not come to its end; {f'{why}; ' if why else ''}nothing was sent."
         case State.PLANNED:
             return f"Planned: {counted(accounts.tallies.unique, 'request')}, none sent yet.{_row_work(accounts)}"
         case State.SENDING:
             return f"Not finished: {settled} The sender is still at work, or it has died."
         case State.STOPPED:
-            reason = accounts.run.stop_reason
-            why = f" {STOPS[StopReason(reason)]}" if reason in STOPS else ""
-            return f"Stopped{why}: {settled}"
+            by = _stopped_by(accounts)
+            return f"Stopped{f' {by}' if by else ''}: {settled}"
         case State.FINISHED:
             return _finished(accounts)
         case _ as unreachable:

@@ -153,6 +153,7 @@ class ReconciliationBook:
             self._overview,
             self._over_time,
             first_outcome=first_outcome,
+            outcomes=[outcome for outcome, count in overview.accounts.tallies.outcomes.items() if count],
             timeline=overview.timeline,
         )
 

@@ -6,10 +6,10 @@ Joins the second and the third pass. Says nothing to anybody: that is for comman
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from batch.errors import EnrollBatchError, InputRefused
+from batch.errors import EnrollBatchError, InputRefused, LookUpsStopped
 from batch.model import Event, State, StopReason
 from batch.run.measuring import measure, measured
 from batch.run.planning import check_problems
@@ -18,6 +18,8 @@ from batch.run.run_log import RunLog
 from batch.run.sending import send
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from batch.ledger.planning import PlanTotals
     from batch.model import Facts
     from batch.report.reconcile import Accounts
@@ -50,6 +52,19 @@ def close_refused(run: OpenRun, totals: PlanTotals) -> tuple[InputRefused, Accou
         run.ledger.update_run(state=State.STOPPED.value, stop_reason=StopReason.INPUT.value, stop_text=refusal.text)
         return refusal, close_run(run)
     return None
+
+
+@contextmanager
+def closing_look_ups(run: OpenRun, show: Callable[[Accounts], None] | None = None) -> Iterator[None]:
+    """Close a run whose look-ups are stopped in the block: what it brought so far is reported, and `show` gets it."""
+    try:
+        yield
+    except LookUpsStopped:
+        with suppress(EnrollBatchError):  # why it stopped is what to tell
+            accounts = close_run(run)
+            if show:
+                show(accounts)
+        raise
 
 
 def send_and_close(

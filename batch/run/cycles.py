@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChosenCycles:
-    """Names of cycles, by their first day; `note` says which were left out, empty for none."""
+    """Names of cycles, each once, by their first day; `note` says which were left out, and which are not alone."""
 
     names: tuple[str, ...]
     note: str = ""
@@ -29,13 +30,13 @@ class ChosenCycles:
 def choose_cycles(group: int, cycles: Sequence[Cycle], expand: str, today: dt.date) -> ChosenCycles:
     """Return the cycles that `expand` (each, first, current) takes of those that are active and not over.
 
-    `cycles` are all of the target group `group`, by their first day.
+    `cycles` are all of the target group `group`, by their first day. A request names its cycle by nothing but the name,
+    so several of one name are one request.
 
     Raises:
         ConfigError: there is none, or more than one is current.
     """
     usable = [cycle for cycle in cycles if cycle.is_active and not cycle.is_over(today)]
-    left_out = [cycle.name for cycle in cycles if cycle not in usable]
     if not usable:
         raise ConfigError(f"campaign.cycles: api: no cycle of target group {group} is running or to come")
     chosen = usable
@@ -48,11 +49,30 @@ def choose_cycles(group: int, cycles: Sequence[Cycle], expand: str, today: dt.da
                 f"campaign.expand: current: no cycle of target group {group} is running today; {usable[0].name} "
                 f"begins on {usable[0].start}"
             )
-        if len(chosen) > 1:
-            names = ", ".join(cycle.name for cycle in chosen)
-            raise ConfigError(f"campaign.expand: current: several cycles are running today: {names}; list one of them")
-    note = f"left out, because they are over or not active: {', '.join(left_out)}" if left_out else ""
-    return ChosenCycles(tuple(cycle.name for cycle in chosen), note)
+        if len({cycle.name for cycle in chosen}) > 1:
+            running = ", ".join(cycle.name for cycle in chosen)
+            raise ConfigError(
+                f"campaign.expand: current: several cycles are running today: {running}; list one of them"
+            )
+    names = tuple(dict.fromkeys(cycle.name for cycle in chosen))
+    return ChosenCycles(names, "; ".join(filter(None, [_left_out(cycles, usable), _not_alone(names, usable)])))
+
+
+def _left_out(cycles: Sequence[Cycle], usable: Sequence[Cycle]) -> str:
+    """Say which names stand for no cycle that is running or to come."""
+    names = {cycle.name: None for cycle in cycles if cycle.name not in {each.name for each in usable}}
+    return f"left out, because they are over or not active: {', '.join(names)}" if names else ""
+
+
+def _not_alone(names: Iterable[str], usable: Sequence[Cycle]) -> str:
+    """Say which of these names several cycles have."""
+    counts = Counter(cycle.name for cycle in usable)
+    return "; ".join(
+        f'{counts[name]} cycles of the target group are called "{name}": it is sent once, and the API decides which '
+        "of them is meant"
+        for name in names
+        if counts[name] > 1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +85,16 @@ class PlanFinding:
 
 
 def check_cycles(cycles: Sequence[Cycle], names: Iterable[str], today: dt.date) -> list[PlanFinding]:
-    """Return what the API says of these cycles of a group: unknown, over, not active, to come, running."""
-    known = {cycle.name: cycle for cycle in cycles}
+    """Return what the API says of these cycles of a group: unknown, over, not active, to come, running.
+
+    Of several cycles of one name the most useful speaks.
+    """
+    known = {cycle.name: cycle for cycle in sorted(cycles, key=lambda cycle: _usefulness(cycle, today))}
     return [_finding(name, known.get(name), list(known), today) for name in names]
+
+
+def _usefulness(cycle: Cycle, today: dt.date) -> tuple[bool, bool, bool]:
+    return cycle.is_active, not cycle.is_over(today), cycle.is_running(today)
 
 
 def check_targets(group: int, targets: Sequence[Target], target_ids: Iterable[int]) -> list[PlanFinding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -21,6 +22,8 @@ _NIGHTS = 1000
 """A plan looks no farther ahead."""
 FAR_NS = 12 * 3600 * SECOND_NS
 """Source: our choice: whoever begins in the evening means the next morning."""
+LONG_NS = 600 * SECOND_NS
+"""Source: our choice: a command that says nothing for longer seems to hang."""
 
 
 def zone_of(settings: Settings) -> dt.tzinfo:
@@ -76,34 +79,106 @@ def far_deadline(settings: Settings, overrides: Overrides, now: int) -> str | No
     return f"--until {overrides.until} is {_day_and_time(hours.until, now, settings)}, {away} from now."
 
 
+def far_start(settings: Settings, overrides: Overrides, now: int) -> str | None:
+    """Return for what is waited where nothing may start for long; else None. `now` is nanoseconds since 1970."""
+    hours = hours_of(settings, overrides, now)
+    first = None if hours is None else next(_stretches(hours, now, _lasting_ns(settings)), None)
+    if first is None or first[0] - now <= LONG_NS:
+        return None
+    minutes = (first[0] - now) // (60 * SECOND_NS)
+    return (
+        f"pacing.window {settings.pacing.window} ({settings.pacing.time_zone}): nothing starts before "
+        f"{_moment(first[0], settings)}, {minutes // 60} h {minutes % 60} min from now."
+    )
+
+
 def hours_lines(requests: int, settings: Settings, overrides: Overrides, now: int) -> list[str]:
     """Say whether sending so many requests at the set rate fits into the hours, and when it will end.
 
     `now` is nanoseconds since 1970. Nothing where requests may start at any time. Without a rate nobody knows how long
     sending takes, so only its beginning is said.
     """
-    hours, rate = hours_of(settings, overrides, now), overrides.rate_of(settings)
+    hours = hours_of(settings, overrides, now)
     if hours is None:
         return []
-    stretches = _stretches(hours, now, int(settings.api.read_timeout_s * SECOND_NS))
+    work = _fit(requests, hours, settings, overrides, now)
+    if work is None:
+        return [f"It does not fit: no request could end {_hours_named(hours, settings, now)}; `resume` sends them."]
+    fits = _fits(work, hours, settings, now, f"about {work.done:,} are sent", "`resume` sends the rest")
+    return list(filter(None, [f"{_start(work, settings, now)} {fits}".strip()]))
+
+
+def look_up_lines(look_ups: int, requests: int, settings: Settings, overrides: Overrides, now: int) -> list[str]:
+    """Say the same of look-ups, and of them with at most so many requests that are sent after them."""
+    hours = hours_of(settings, overrides, now)
+    if hours is None:
+        return []
+    work = _fit(look_ups, hours, settings, overrides, now)
+    if work is None:
+        return [f"It does not fit: no look-up could end {_hours_named(hours, settings, now)}; `resume` goes on."]
+    fits = _fits(work, hours, settings, now, f"about {work.done:,} are looked up", "`resume` goes on")
+    lines = list(filter(None, [f"{_start(work, settings, now)} {fits}".strip()]))
+    with_sending = _fit(look_ups + requests, hours, settings, overrides, now)
+    if fits and with_sending is not None and work.done == look_ups:
+        sent = f"about {max(0, with_sending.done - look_ups):,} are sent"
+        fits = _fits(with_sending, hours, settings, now, sent, "`resume` sends the rest")
+        lines.append(f"With sending, at most {requests:,} request{'' if requests == 1 else 's'}: {_lower(fits)}")
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """How calls fall into the hours: when the first one starts, and when the last one does that still fits.
+
+    `nights` counts stretches of the hours. Without a rate only `begins` is known, and `ends` is None.
+    """
+
+    begins: int
+    ends: int | None
+    nights: int
+    done: int
+    calls: int
+
+
+def _fit(calls: int, hours: Hours, settings: Settings, overrides: Overrides, now: int) -> _Work | None:
+    """Return how so many calls fall into the hours; None where not even one could end in them."""
+    stretches = _stretches(hours, now, _lasting_ns(settings))
     first = next(stretches, None)
     if first is None:
-        return [f"It does not fit: no request could end {_hours_named(hours, settings, now)}; `resume` sends them."]
-    begins = first[0]
-    start = f"It starts {_moment(begins, settings)}." if begins > now else ""
-    if rate is None:
-        return [start] if start else []
-    work_ns = requests * rate.window_ns // rate.max_starts
+        return None
+    if (rate := overrides.rate_of(settings)) is None:
+        return _Work(first[0], None, 0, calls, calls)
+    work_ns = calls * rate.window_ns // rate.max_starts
     used_ns, nights, ends = _used(work_ns, chain([first], stretches))
-    if used_ns < work_ns:
-        until = f"in {nights:,} windows"
+    done = calls if used_ns >= work_ns else int(calls * used_ns / work_ns)
+    return _Work(first[0], ends, nights, done, calls)
+
+
+def _start(work: _Work, settings: Settings, now: int) -> str:
+    return f"It starts {_moment(work.begins, settings)}." if work.begins > now else ""
+
+
+def _fits(work: _Work, hours: Hours, settings: Settings, now: int, done: str, rest: str) -> str:
+    """Say whether it fits and when it ends, or how much is `done` and what is to be done for the `rest`."""
+    if work.ends is None:
+        return ""
+    if work.done < work.calls:
+        until = f"in {work.nights:,} windows"
         if hours.until is not None:
             until = f"until {_day_and_time(hours.until, now, settings)}"
-        sent = int(requests * used_ns / work_ns)
-        return [f"It does not fit: about {sent:,} are sent {until}; `resume` sends the rest."]
+        return f"It does not fit: {done} {until}; {rest}."
     within = _hours_named(hours, settings, now)
-    fits = f"It fits {within}" if hours.window is None or nights <= 1 else f"Only {within} it takes {nights:,} windows"
-    return [f"{start} {fits} and ends about {_moment(ends, settings)}.".strip()]
+    several = hours.window is not None and work.nights > 1
+    fits = f"Only {within} it takes {work.nights:,} windows" if several else f"It fits {within}"
+    return f"{fits} and ends about {_moment(work.ends, settings)}."
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _lasting_ns(settings: Settings) -> int:
+    return int(settings.api.read_timeout_s * SECOND_NS)
 
 
 def _used(work_ns: int, stretches: Iterable[tuple[int, int]]) -> tuple[int, int, int]:

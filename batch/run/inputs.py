@@ -137,6 +137,4 @@ def _fetch(source: RemotePath | HandedOver, target: Path) -> None:
     except StorageFailed as failure:
         raise FileRefused(f"{source}: {failure.text}") from failure
     except OSError as error:
-        raise FileRefused(
-            f"{target.parent}: cannot be written ({error.strerror}); choose another --run-dir"
-        ) from error
+        raise FileRefused(f"{target.parent}: cannot be written ({error.strerror}); choose another --run-dir") from error

@@ -20,6 +20,7 @@ from batch.errors import ConfigError, InputRefused, LookUpsStopped
 from batch.ledger.look_ups import LookedUp, LookUpLedger
 from batch.model import Chunk, Event, OpenRequest, Speaks, StopReason, Tells
 from batch.report.reconcile import STOP_EXIT_CODES
+from batch.report.words import stop_words
 from batch.run.api import api_of
 from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
 from batch.run.hours import look_up_lines, timetable_of
@@ -102,7 +103,9 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
     exit_code = STOP_EXIT_CODES[stop.reason]
     run.ledger.update_run(stop_reason=stop.reason.value, stop_text=f"{stop.text}; {told}", exit_code=exit_code)
     raise LookUpsStopped(
-        f"{stop.text}; {told}; nothing was enrolled: `enroll-batch resume {run.folder}` goes on", stop.reason, exit_code
+        f"{stop_words(stop.text)}; {told}; nothing was enrolled: `enroll-batch resume {run.folder}` goes on",
+        stop.reason,
+        exit_code,
     )
 
 

@@ -25,6 +25,7 @@ from batch.run.hours import hours_lines
 from batch.run.inputs import COPIES, HandedOver, InputFile, Source, fingerprint, gather, remove_copies
 from batch.run.looking_up import QUIETLY, Asking, look_up, resolved
 from batch.run.online import CyclesOfRun
+from batch.run.problem_kinds import PlanProblem, problem_kinds
 from batch.run.run_log import RunLog
 from batch.storage.paths import read_path
 
@@ -46,8 +47,7 @@ class Preview:
     first_requests: tuple[EnrollmentRequest, ...]
     remarks: tuple[str, ...]
     notes: tuple[str, ...]
-    problems: tuple[tuple[str, int, FirstProblem], ...]
-    """Row problems by kind, with how many rows or requests each, and the first."""
+    problems: tuple[PlanProblem, ...]
     hours: tuple[str, ...] = ()
     """Whether the work fits into the hours in which requests may start, and when it ends; nothing where any will do."""
     later_cycle_count: int = 0
@@ -56,15 +56,6 @@ class Preview:
     """Which cycle `expand: first` would send alone; blank where it does not apply, or would lose a balance."""
     is_refused: bool = False
     """Whether nothing of it will be sent, because too many rows have problems."""
-
-
-@dataclass(frozen=True, slots=True)
-class FirstProblem:
-    """A row problem, as an example of its kind."""
-
-    row: int
-    column: str
-    hint: str
 
 
 def plan(
@@ -261,7 +252,7 @@ def check_problems(run: OpenRun, totals: PlanTotals) -> None:
     Raises:
         InputRefused: with the counts and where the problems are listed.
     """
-    listed = f"they are listed in {run.folder / 'rejected_rows.csv'}"
+    listed = run.folder / "rejected_rows.csv"
     if totals.rows_read == totals.rows_blank:
         raise FileRefused("nothing stands below the header; nothing was sent: put the customers there, one in each row")
     if not totals.unique:
@@ -272,13 +263,14 @@ def check_problems(run: OpenRun, totals: PlanTotals) -> None:
         raise InputRefused(
             f"{totals.rows_with_problems:,} of {rows:,} rows that are not blank have problems, more than "
             f"input.max_problems ({allowed:.0%}); nothing was sent: mend them, or raise input.max_problems; then run "
-            f"the whole upload; {listed}"
+            f"the whole upload; they are listed in {listed}"
         )
 
 
-def _none_usable(rows: int, listed: str) -> str:
-    which = "the one row that is not blank cannot" if rows == 1 else f"none of the {rows:,} rows can"
-    return f"{which} be used; {listed}"
+def _none_usable(rows: int, listed: Path) -> str:
+    if rows == 1:
+        return f"the only row cannot be used; {listed} says why"
+    return f"none of the {rows:,} rows can be used; they are listed in {listed}"
 
 
 def preview(run: OpenRun) -> Preview:
@@ -298,13 +290,7 @@ def preview(run: OpenRun) -> Preview:
             f"{text} ({count:,} row{'' if count == 1 else 's'})"
             for text, count in read("SELECT text, row_count FROM note")
         ),
-        problems=tuple(
-            (kind, count, FirstProblem(*first))
-            for kind, count, _, *first in read(
-                "SELECT p.problem, count(*), min(p.problem_no), s.row, p.column, p.hint FROM row_problem p"
-                " JOIN source_row s USING (row_no) GROUP BY p.problem ORDER BY 2 DESC, 1"
-            )
-        ),
+        problems=problem_kinds(run.ledger),
         hours=tuple(hours_lines(open_count, run.settings, run.overrides, time.time_ns())),
         later_cycle_count=later_cycle_count(run.ledger),
         first_cycle_is=_first_cycle(run),

@@ -21,12 +21,12 @@ from batch.errors import ConfigError, EnrollBatchError, RunLocked, UsageError
 from batch.ledger.earlier_runs import EarlierLedgers
 from batch.ledger.reading import LedgerReader
 from batch.ledger.sqlite import LEDGER_NAME
-from batch.model import State
+from batch.model import State, StopReason
 from batch.report.folder import write_report
 from batch.report.masking import Mask
 from batch.report.steps import next_steps
 from batch.report.terminal import closing_table
-from batch.report.words import verdict
+from batch.report.words import stop_words, verdict
 from batch.run.earlier import chain_of, ledgers_in
 from batch.run.kept_config import KeptConfig
 from batch.run.opening import NO_PLAN, Overrides
@@ -52,8 +52,10 @@ _LEAST_KEY = 16
 def report(folder: Path) -> Accounts:
     """Write the report files of a run again, and return its accounts.
 
+    What stopped while customers were looked up is reported as it was read, with each customer as the upload has it.
+
     Raises:
-        UsageError: there is no plan yet.
+        UsageError: there is no plan yet, and planning did not stop in its look-ups.
         LedgerFailed: the ledger is damaged or cannot be read; the files are left as they are.
         RunLocked: another process has been writing this report for a long time.
         EnrollBatchError: a file cannot be written.
@@ -61,7 +63,7 @@ def report(folder: Path) -> Accounts:
     with _alone(folder), LedgerReader(folder / LEDGER_NAME) as reader:
         reader.check_integrity()
         run = reader.run()
-        if run.state is State.PLANNING:
+        if run.state is State.PLANNING and run.stop_reason in {None, StopReason.INPUT}:
             raise UsageError(NO_PLAN.format(folder=folder))
         path, text, working_dir, kept = reader.kept_config()
         overrides = Overrides(**json.loads(kept))
@@ -106,7 +108,7 @@ def closing_lines(folder: Path, accounts: Accounts) -> list[str]:
 def stop_lines(folder: Path, accounts: Accounts) -> list[str]:
     """Return in a few sentences how a run stands that did not end well, and how to go on with it."""
     run = accounts.run
-    told = [f"{folder}: {verdict(accounts)}", *([f"{run.stop_text}."] if run.stop_text else [])]
+    told = [f"{folder}: {verdict(accounts)}", *([f"{stop_words(run.stop_text)}."] if run.stop_text else [])]
     return told + [f"{step.text} {step.command or ''}".strip() for step in next_steps(accounts, folder)[:1]]
 
 

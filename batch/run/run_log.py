@@ -10,6 +10,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from batch.report.words import event_words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
@@ -43,7 +45,7 @@ class RunLog:
 
 def line_of(event: Event) -> str:
     """Return an event as one line for people who watch; the time is in UTC."""
-    return f"{stamped(event.at)[11:19]} {event.kind}: {event.text}"
+    return f"{stamped(event.at)[11:19]} {event.kind}: {event_words(event)}"
 
 
 def stamped(at: int) -> str:

@@ -174,7 +174,7 @@ def _send_all(
 def _opening(run: OpenRun, requests_open: int, interrupted: int | None) -> tuple[str, str, Facts]:
     """Return kind, text and facts of the event that begins an invocation.
 
-    `interrupted`: how many requests a death left in doubt; None where this is the first invocation.
+    `interrupted`: how many requests a crash left in doubt; None where this is the first invocation.
     """
     rate = run.overrides.rate_of(run.settings)
     window_s = rate.window_ns / 1e9 if rate else None
@@ -184,7 +184,7 @@ def _opening(run: OpenRun, requests_open: int, interrupted: int | None) -> tuple
     }  # fmt: skip
     if interrupted is None:
         return "started", f"{requests_open} requests to send, {allowed}", facts
-    text = f"{requests_open} requests open, {interrupted} in doubt after a death, {allowed}"
+    text = f"{requests_open} requests open, {interrupted} in doubt after a crash, {allowed}"
     return "resumed", text, {**facts, "interrupted": interrupted}
 
 
@@ -242,14 +242,27 @@ async def _send(
         facts = {"customers": len(canary)}
         _note(ledger, log, CANARY_DONE, f"{len(canary)} customers sent as a sample", facts)
         if ledger.open_count():
-            return Stop(StopReason.CANARY, f"the canary of {len(canary)} customers is done and waits for a word", facts)
+            return Stop(StopReason.CANARY, f"{_sample_text(ledger, canary)} is done; it waits for your go-ahead", facts)
     return stop
+
+
+def _sample_text(ledger: SendingLedger, customers: frozenset[int]) -> str:
+    count, _ = ledger.requests_of(customers)
+    people = f"{len(customers):,} customer{'' if len(customers) == 1 else 's'}"
+    return f"the sample (canary) of {count:,} request{'' if count == 1 else 's'} ({people})"
+
+
+def sample_size(run: OpenRun) -> int | None:
+    """Return how many requests go out before the run waits for a person; None where no sample is to be sent first."""
+    ledger = SendingLedger(run.ledger, owner=run.folder.name)
+    customers, _ = _canary(run, ledger)
+    return None if customers is None else ledger.requests_of(customers)[1]
 
 
 def _canary(run: OpenRun, ledger: SendingLedger) -> tuple[frozenset[int] | None, int | None]:
     """Return the customers of the sample that goes first, and its last chunk; None when there is none to send.
 
-    A sample of everybody is none: nobody is left who waits for a word.
+    A sample of everybody is none: nobody is left to wait for.
     """
     wanted = run.overrides.canary_of(run.settings)
     if not wanted or run.ledger.read("SELECT 1 FROM event WHERE kind = ?", CANARY_DONE):

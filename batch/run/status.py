@@ -13,6 +13,7 @@ from batch.errors import EnrollBatchError, LedgerFailed
 from batch.ledger.looking import check_version, connect_to_read
 from batch.ledger.sqlite import LEDGER_NAME
 from batch.model import State
+from batch.report.words import stop_words
 from batch.run.lock import Holder, holder_in, is_locked
 from batch.sending.pace_file import sharers, state_folder
 
@@ -70,7 +71,7 @@ def run_status(folder: Path) -> RunStatus:
         folder.name, working, state, settled, unique, exit_code,
         holder=holder_in(folder) if working else None,
         silent_s=None if heartbeat_at is None else max(0, time.time_ns() - heartbeat_at) / 1e9,
-        text=stop_text or "",
+        text=stop_words(stop_text or ""),
     )  # fmt: skip
 
 

@@ -17,11 +17,12 @@ from batch.capillary.client import CapillaryClient
 from batch.capillary.enrolments import Enrolments
 from batch.capillary.standing import finding, judge_look
 from batch.ledger.verdicts import Look, VerdictLedger
-from batch.model import Chunk, OpenRequest, request_id
-from batch.report.audit import NotConfirmed, audit_lines, doubt_lines, is_enrolled, write_audit
+from batch.model import Chunk, OpenRequest, Outcome, request_id
+from batch.report.audit import NotConfirmed, Sampled, audit_lines, doubt_lines, is_enrolled, write_audit
 from batch.report.reconcile import STOP_EXIT_CODES, worst
 from batch.run.api import api_of
 from batch.run.driving import pace_of, reachability_of, retry_rules, run_to_its_end, speed_of
+from batch.run.hours import hours_lines, timetable_of
 from batch.run.run_log import RunLog
 from batch.sending.conclusions import Guards
 from batch.sending.guards import RunRefusals, Thresholds
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from batch.ledger.verdicts import Told, Verification
-    from batch.model import EnrollmentRequest, Entries, Event, NoAnswer, Outcome, Reply, Verdict
+    from batch.model import EnrollmentRequest, Entries, Event, NoAnswer, Reply, Verdict
     from batch.run.api import Api
     from batch.run.driving import Watch
     from batch.run.opening import OpenRun
@@ -44,17 +45,19 @@ if TYPE_CHECKING:
 class Verified:
     """What a verification found so far. `told` counts requests by outcome and reason, as the API's word gives them.
 
+    `left_out_told` counts those of an audit that were left out as covered by an earlier cycle; they are not in `told`.
     `untold_count`: requests about which nothing could be learnt. `stop`: why it ended early, None when it did not.
     """
 
     verification: Verification
     told: Counter[tuple[Outcome, str]]
+    left_out_told: Counter[tuple[Outcome, str]]
     untold_count: int
     stop: Stop | None
 
 
 def begin(run: OpenRun, *, sample: int | None = None, seed: str | None = None) -> Verification:
-    """Choose what to ask about: everything in doubt, or a sample of what is enrolled, by `seed` (the run's id).
+    """Choose what to ask about: everything in doubt, or a sample of what counts as enrolled, by `seed` (the run's id).
 
     One that was begun and not ended goes on with what it has not asked about yet.
     """
@@ -65,7 +68,7 @@ def begin(run: OpenRun, *, sample: int | None = None, seed: str | None = None) -
 
 
 def look(run: OpenRun, verification: Verification, *, watch: Watch | None = None, show: Show | None = None) -> Verified:
-    """Ask the API and record what it says; an audit also writes audit.csv.
+    """Ask the API, within the hours of the run, and record what it says; an audit also writes audit.csv.
 
     Raises:
         LedgerFailed: nothing was asked after that.
@@ -81,15 +84,27 @@ def look(run: OpenRun, verification: Verification, *, watch: Watch | None = None
     if verification.is_audit:
         told = (each for each in ledger.told(verification) if not is_enrolled(each.outcome, each.reason))
         write_audit(run.folder, map(_not_confirmed, told))
-    return Verified(verification, ledger.counts(verification), ledger.untold_count(verification), stop)
+    return Verified(
+        verification,
+        ledger.counts(verification),
+        ledger.counts(verification, left_out=True),
+        ledger.untold_count(verification),
+        stop,
+    )
 
 
 def asking_lines(run: OpenRun, verification: Verification) -> list[str]:
     """Return what a person is told before the API is asked."""
     calls = f"{verification.look_count:,} call{'' if verification.look_count == 1 else 's'}"
+    hours = []
+    if verification.look_count:
+        hours = hours_lines(verification.look_count, run.settings, run.overrides, time.time_ns())
     if verification.is_audit:
-        return [f"Audit of {verification.population:,} enrolled requests: {verification.label}; {calls}."]
-    lines = [f"{verification.request_count:,} in doubt to ask about: {calls}."]
+        left_out = verification.left_out_count
+        others, each = (f" and {left_out:,} left out by the cascade", "of each a ") if left_out else ("", "")
+        of_what = f"{verification.population:,} enrolled requests{others}"
+        return [f"Audit of {of_what}: {each}{verification.label}; {calls}.", *hours]
+    lines = [f"{verification.request_count:,} in doubt to ask about: {calls}.", *hours]
     if verification.overtaken_count:
         lines.append(f"{verification.overtaken_count:,} in doubt that a later request of this run has changed again.")
     if open_count := VerdictLedger(run.ledger).open_count():
@@ -100,7 +115,9 @@ def asking_lines(run: OpenRun, verification: Verification) -> list[str]:
 def verified_lines(verified: Verified) -> list[str]:
     """Return what a person is told when the API was asked."""
     if verified.verification.is_audit:
-        return audit_lines(verified.told, verified.untold_count, verified.verification.population)
+        enrolled = Sampled(verified.told, verified.verification.population)
+        left_out = Sampled(verified.left_out_told, verified.verification.left_out_count)
+        return audit_lines(enrolled, left_out, verified.untold_count)
     return doubt_lines(verified.told, verified.untold_count)
 
 
@@ -110,7 +127,10 @@ def exit_code(of_run: int, stop: Stop | None) -> int:
 
 
 def _not_confirmed(told: Told) -> NotConfirmed:
-    return NotConfirmed(request_id(told.request), told.reason, told.http_status, told.error_code, told.asked_at)
+    outcome = Outcome.COVERED_BY_CASCADE if told.is_left_out else Outcome.ENROLLED
+    return NotConfirmed(
+        request_id(told.request), outcome, told.reason, told.http_status, told.error_code, told.asked_at
+    )
 
 
 async def _look(run: OpenRun, looks: _Looks, api: Api, watch: Watch | None) -> Stop | None:
@@ -131,6 +151,7 @@ async def _look(run: OpenRun, looks: _Looks, api: Api, watch: Watch | None) -> S
         ),
         concurrency=concurrency,
         random=random.random,
+        timetable=timetable_of(settings, run.overrides, waits=True, wall_clock=time.time_ns),
     )
     return await run_to_its_end(pool, looks.count, watch, api=api, client=client, recorder=looks, pace=pace)
 

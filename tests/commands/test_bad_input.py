@@ -274,7 +274,7 @@ def test_a_report_that_a_spreadsheet_program_has_rewritten_goes_back_in(desk: De
     row = "3.4565E+08;PERIOD_G_29463_1;;;enroll;;29463;5512;not_sent;;22.11.2026 10:00"
     said = desk("plan", desk.upload(f"{header}\n{row}\n"), "-c", desk.config(sandbox()), "--run-dir", "run")
     assert said.code == 3
-    assert "no usable row among 1" in one_line(said)
+    assert "the only row cannot be used" in one_line(said)
     assert (desk.folder / "run" / "reconciliation.xlsx").exists()
 
 

@@ -91,6 +91,9 @@ def test_a_signal_drains_and_resume_finishes(
     summary = desk.summary()
     assert (summary["state"], summary["stop_reason"]) == ("stopped", "signal")
     assert summary["attempts"] == len(api.arrivals())
+    shown = "Ctrl-C" if number is signal.SIGINT else "a signal (SIGTERM)"
+    assert f"Stopped by {shown}" in desk("report", "run").out
+    assert f"stopped by {shown}" in desk("status", "run").out
     assert desk.outcomes() == {"enrolled": len(api.truth()), "not_sent": 80 - len(api.truth())}
     assert 0 < summary["outcomes"]["not_sent"] < 80
     check_against_the_truth(desk, api)

@@ -68,9 +68,29 @@ def test_on_a_terminal_the_canary_asks_and_a_yes_sends_the_rest(
     config, upload = desk.config(api, campaign=ONE_CYCLE), desk.upload(customers(range(1, 61)))
     command = ["run", str(upload), "-c", str(config), "--yes", "--canary", "4", "--run-dir", "run"]
     ended, shown = on_a_terminal(desk, command, f"{answer}\n".encode())
-    assert "The canary is done. Send the rest?" in shown
+    assert "The sample is done. Send the rest?" in shown
     assert (ended, api.calls["enroll"]) == (code, sent)
     check_against_the_truth(desk, api)
+
+
+@pytest.mark.parametrize("options", [("--canary", "4"), ()])
+def test_the_question_before_a_sample_counts_the_sample_alone(
+    desk: Desk, sandbox: Factory, options: tuple[str, ...]
+) -> None:
+    """Whether it comes from the command line or the config; and once it is done the rest is asked about."""
+    api = sandbox(preload=False)
+    guard = {} if options else {"canary": "4"}
+    config, upload = desk.config(api, campaign=ONE_CYCLE, guard=guard), desk.upload(customers(range(1, 61)))
+    command = ["run", str(upload), "-c", str(config), "--run-dir", "run", *options]
+    ended, shown = on_a_terminal(desk, command, b"y\nn\n")
+    assert "A sample of 4 requests of 60 open ones will be sent to" in shown
+    assert "Send the sample?" in shown
+    assert (ended, api.calls["enroll"]) == (9, 4)
+    assert "Stopped after the sample (canary), and waits for your go-ahead: 4 of 60" in " ".join(shown.split())
+    said = " ".join(desk("status", "run").out.split())
+    assert "the sample (canary) of 4 requests (4 customers) is done; it waits for your go-ahead" in said
+    _, shown = on_a_terminal(desk, ["resume", "run"], b"n\n")
+    assert "56 requests will be sent to" in shown
 
 
 def test_a_canary_that_is_the_whole_file_is_no_stop(desk: Desk, sandbox: Factory) -> None:

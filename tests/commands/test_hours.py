@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from batch.commands.progress import Pool, Progress
+from batch.config import load_settings
 from batch.model import StopReason
 from batch.run import nightly
+from batch.run.hours import far_start, look_up_lines
+from batch.run.opening import Overrides
 from batch.sending.guards import Stop
 from tests.commands.conftest import Desk, Factory, check_against_the_truth, customers
+
+if TYPE_CHECKING:
+    from batch.config import Settings
+    from tests.conftest import RunningSandbox
 
 SECOND_NS = 1_000_000_000
 ONE_CYCLE = {"cycles": ["PERIOD_G_29463_1"]}
@@ -240,3 +248,94 @@ def test_a_night_ends_with_its_window_and_the_next_one_goes_on(desk: Desk, sandb
     set_clock(desk, "2026-05-05T22:00:00")
     assert desk("nightly", "-c", config).code == 0
     assert len(api.enrolled()) == api.calls["enroll"] == 90
+
+
+# Look-ups -----------------------------------------------------------------------------------------------------------
+
+
+def said_of_look_ups(desk: Desk, api: RunningSandbox, rows: int, *options: object, **pacing: str) -> str:
+    """What is said before the first look-up, whose hours are over when it would start."""
+    config = desk.config(api, campaign=ONE_CYCLE, pacing={"rate": "100/min", "time_zone": "Europe/Berlin"} | pacing)
+    upload = desk.upload("mobile\n" + "".join(f"91{number:010d}\n" for number in range(200, 200 + rows)))
+    said = desk("run", upload, "-c", config, "--yes", "--run-dir", f"run-{time.monotonic_ns()}", *options)
+    assert said.code == 7
+    assert api.calls["lookup"] == 0
+    return " ".join(said.out.split())
+
+
+def test_look_ups_say_first_whether_they_fit(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    set_clock(desk, "2026-05-04T12:00:00")
+    said = said_of_look_ups(desk, api, 90, "--until", "21:00", **NIGHT)
+    assert "90 customers to look up" in said
+    assert said.endswith(
+        "It does not fit: no look-up could end in 22:00-06:00 and before 21:00 (Europe/Berlin); `resume` goes on."
+    )
+
+
+def settings_of(desk: Desk, **pacing: str | None) -> Settings:
+    config = desk.config("https://example.com", pacing={"rate": "100/min"} | pacing, api={"read_timeout_s": 30})
+    return load_settings(config, with_secrets=False, working_dir=desk.folder, environ={})
+
+
+def lines_of(
+    desk: Desk, look_ups: int, requests: int, at: str, until: str | None = None, **pacing: str | None
+) -> list[str]:
+    now = round(dt.datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp()) * SECOND_NS
+    settings = settings_of(desk, **{"time_zone": "Europe/Berlin"} | pacing)
+    return look_up_lines(look_ups, requests, settings, Overrides(until=until, asked_at=now), now)
+
+
+def test_look_ups_say_when_they_begin_and_in_which_night_they_and_sending_end(desk: Desk) -> None:
+    assert lines_of(desk, 200, 200, "2026-05-04T12:00:00") == []
+    assert lines_of(desk, 200, 100, "2026-05-04T12:00:00", **NIGHT) == [
+        "It starts Mon 04 May 22:00. It fits in 22:00-06:00 (Europe/Berlin) and ends about Mon 04 May 22:02.",
+        "With sending, at most 100 requests: it fits in 22:00-06:00 (Europe/Berlin) and ends about Mon 04 May 22:03.",
+    ]
+    look_ups, with_sending = lines_of(desk, 40_000, 40_000, "2026-05-04T22:30:00", **NIGHT)
+    assert look_ups == "It fits in 22:00-06:00 (Europe/Berlin) and ends about Tue 05 May 05:10."
+    assert with_sending.endswith(
+        "only in 22:00-06:00 (Europe/Berlin) it takes 2 windows and ends about Wed 06 May 03:50."
+    )
+    assert lines_of(desk, 9, 9, "2026-05-04T12:00:00", rate=None, window="22:00-06:00") == [
+        "It starts Mon 04 May 22:00."
+    ]
+
+
+def test_look_ups_say_how_far_they_and_sending_come_until_a_time(desk: Desk) -> None:
+    assert lines_of(desk, 100, 300, "2026-05-04T12:00:00", "12:03") == [
+        "It fits before 12:03 (Europe/Berlin) and ends about Mon 04 May 12:01.",
+        "With sending, at most 300 requests: it does not fit: about 150 are sent until 12:03; `resume` sends the rest.",
+    ]
+    assert lines_of(desk, 300, 300, "2026-05-04T12:00:00", "12:02") == [
+        "It does not fit: about 150 are looked up until 12:02; `resume` goes on."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "warned"),
+    [
+        (
+            "21:00:00",
+            "pacing.window 22:00-06:00 (Europe/Berlin): nothing starts before Mon 04 May 22:00, 1 h 0 min from",
+        ),
+        ("21:55:00", ""),
+        ("23:00:00", ""),
+    ],
+)
+def test_whoever_is_told_nothing_else_is_told_of_a_window_that_opens_late(desk: Desk, at: str, warned: str) -> None:
+    now = round(dt.datetime.fromisoformat(f"2026-05-04T{at}+02:00").timestamp()) * SECOND_NS
+    settings = settings_of(desk, **NIGHT)
+    assert (far_start(settings, Overrides(), now) or "").startswith(warned or "")
+    assert bool(far_start(settings, Overrides(), now)) is bool(warned)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_quiet_run_says_for_how_long_it_says_nothing(desk: Desk, sandbox: Factory, quiet: bool) -> None:
+    api = sandbox()
+    set_clock(desk, "2026-05-04T12:00:00")
+    config = desk.config(api, campaign=ONE_CYCLE, pacing=NIGHT)
+    options = ["-q"] if quiet else []
+    said = desk("run", desk.upload("customer_id\n1,2\n"), "-c", config, "--yes", "--run-dir", "run", *options)
+    assert said.code == 3  # so that nothing has to wait
+    assert said.err.startswith("pacing.window 22:00-06:00 (Europe/Berlin): nothing starts before") is quiet

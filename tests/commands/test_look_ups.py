@@ -63,6 +63,17 @@ def from_ledger(desk: Desk, question: str) -> list[tuple[object, ...]]:
         return ledger.execute(question).fetchall()
 
 
+@pytest.fixture
+def gateway_that_drops_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is asked about, the answer names one customer; but for those whose number ends in 5."""
+    look_up = reads.customer_lookup
+    monkeypatch.setattr(
+        reads,
+        "customer_lookup",
+        lambda query: look_up(query) if query["identifierValue"].endswith("5") else 120,
+    )
+
+
 # What is sent and reported -----------------------------------------------------------------------------------------
 
 
@@ -273,6 +284,68 @@ def test_an_answer_that_names_null_is_nobody_and_asked_for_once(
     assert row["advice"].startswith("Correct the mobile number (with its country code)")
 
 
+# When the API cannot be believed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gateway_that_drops_the_query")
+@pytest.mark.parametrize("command", ["run --yes", "plan --online"])
+def test_one_customer_for_many_numbers_is_refused_before_anything_is_sent(
+    desk: Desk, sandbox: Factory, command: str
+) -> None:
+    """Fails when one customer is enrolled for everybody, and all others count as repeats."""
+    api = sandbox(preload=False)
+    upload, config = desk.upload(mobiles(range(200, 215))), desk.config(api, campaign=ONE_CYCLE)
+    verb, option = command.split()
+    said = desk(verb, upload, "-c", config, "--run-dir", "run", option, *(["-q"] if verb == "run" else []))
+    assert said.code == 3
+    assert "the look-up names the same customer for 14 different mobile numbers: it cannot be right" in said.err
+    assert "check api.base_url and the gateway" in said.err
+    assert api.calls["enroll"] == 0
+    assert not (desk.folder / "run").exists()
+
+
+@pytest.mark.usefixtures("gateway_that_drops_the_query")
+def test_what_cannot_be_right_is_not_believed_by_a_resume_either(desk: Desk, sandbox: Factory) -> None:
+    """Fails when only those who have just asked look at what was found."""
+    api = sandbox(preload=False)
+    api.inject(0, ["ok"] * 2 + ["error_403_4000"] * 3, "read")
+    assert desk.run(api, mobiles(range(200, 215)), campaign=ONE_CYCLE).code == 10
+    for _ in range(2):
+        said = desk("resume", "run", "--yes")
+        assert said.code == 3
+        assert "it cannot be right" in said.err
+    assert "it cannot be right" in " ".join(desk("status", "run").out.split())
+    assert api.calls["enroll"] == 0
+    assert desk("report", "run").code == 2
+
+
+@pytest.mark.usefixtures("gateway_that_drops_the_query")
+@pytest.mark.parametrize("ids", [range(200, 210), [*range(200, 210), *range(215, 315, 10)]])
+def test_a_few_numbers_of_one_customer_are_its_own(desk: Desk, sandbox: Factory, ids: Iterable[int]) -> None:
+    """Nine of ten, and then nine of twenty: a family, a test account."""
+    api = sandbox(preload=False)
+    assert desk.run(api, mobiles(ids), campaign=ONE_CYCLE).code == 0
+    assert desk.summary()["requests"]["duplicates"] == 8
+
+
+@pytest.mark.usefixtures("gateway_that_drops_the_query")
+def test_many_numbers_of_one_customer_among_more_of_others_are_believed(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    ids = [*range(200, 210), 211, *range(215, 315, 10)]  # ten of one, eleven of others
+    assert desk.run(api, mobiles(ids), campaign=ONE_CYCLE).code == 0
+    assert desk.summary()["requests"]["duplicates"] == 9
+
+
+def test_numbers_and_addresses_of_one_customer_are_counted_apart(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "customer_lookup", lambda query: 120)
+    rows = [f"91{each:010d}," for each in range(9)] + [f",a{each}@example.com" for each in range(9)]
+    said = desk.run(sandbox(preload=False), "mobile,email\n" + "\n".join(rows), campaign=ONE_CYCLE)
+    assert said.code == 0
+    assert desk.summary()["requests"]["duplicates"] == 17
+
+
 # Back in -----------------------------------------------------------------------------------------------------------
 
 
@@ -429,13 +502,32 @@ def test_look_ups_that_are_refused_each_time_stop_and_resume_goes_on(
     assert api.calls["lookup"] == 3 + 20
 
 
-def test_a_server_that_is_gone_is_one_clear_line(desk: Desk, sandbox: Factory) -> None:
+def test_a_server_that_is_gone_is_one_clear_line_and_a_summary(desk: Desk, sandbox: Factory) -> None:
     api = sandbox()
     api.close()
-    said = desk.run(api, mobiles([120, 121]))
+    said = desk.run(api, mobiles([120, 121]), "--json")
     assert said.code == 7
     assert said.err.count("Error: ") == 1
     assert "has not answered once" in said.err
+    assert json.loads(said.out) == desk.summary()
+    assert (desk.summary()["state"], desk.summary()["exit_code"]) == ("planning", 7)
+    assert [each["rows_read"] for each in desk.summary()["input"]] == [2]
+    said = desk("resume", "run", "--yes", "--json")
+    assert said.code == 7
+    assert json.loads(said.out)["stop_reason"] == "silent"
+
+
+def test_look_ups_of_a_plan_and_of_a_rerun_that_stop_are_reported_too(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox(preload=False)
+    assert desk.run(api, mobiles([120, 199]), campaign=ONE_CYCLE).code == 4
+    api.close()
+    said = desk("rerun", "run", "--also", "invalid_user", "--yes", "--json", "--run-dir", "again")
+    assert (said.code, json.loads(said.out)["state"]) == (7, "planning")
+    upload = desk.upload(mobiles([120, 121]))
+    assert desk("plan", upload, "-c", "config.yaml", "--online", "--run-dir", "planned").code == 7
+    for folder in ("again", "planned"):
+        assert json.loads((desk.folder / folder / "summary.json").read_text())["exit_code"] == 7
+        assert "nothing was sent" in (desk.folder / folder / "summary.md").read_text()
 
 
 def test_when_most_are_not_found_the_guard_stops_the_look_ups(desk: Desk, sandbox: Factory) -> None:
@@ -519,7 +611,14 @@ def test_a_signal_ends_the_look_ups_and_resume_goes_on_then_plans(
     assert "resume" in said
     assert "Traceback" not in said
     assert "planning" in desk("status").out or from_ledger(desk, "SELECT state FROM run") == [("planning",)]
-    assert desk("report", "run").code == 2
+    assert (desk.summary()["state"], desk.summary()["exit_code"]) == ("planning", 7)
+    assert desk.summary()["look_ups"] == before
+    assert desk.outcomes() == {"not_sent": 60}
+    chat = (desk.folder / "run" / "summary.md").read_text()
+    assert "it stopped by a signal (SIGTERM) while customers were looked up; nothing was sent" in chat
+    assert "enroll-batch resume" in chat
+    assert desk("report", "run").code == 7
+    assert "has no plan yet, and nothing was sent; `enroll-batch resume" in desk("why", "run", number_of(100)).err
     assert desk("resume", "run", "--yes").code == 0
     assert set(asked.values()) == {1}
     assert desk.outcomes() == {"enrolled": 60}

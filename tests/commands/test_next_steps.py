@@ -86,7 +86,7 @@ def test_a_cycle_of_the_config_is_corrected_there(desk: Desk, sandbox: Factory) 
     ("options", "words"),
     [
         (("--limit", "1"), "Go on with this run:"),
-        (("--canary", "1"), "If the canary went well, send the rest:"),
+        (("--canary", "1"), "If the sample went well, send the rest:"),
     ],
 )
 def test_a_run_that_stopped_goes_on_by_the_printed_command(

@@ -248,6 +248,36 @@ def test_a_plan_whose_cycles_cannot_be_compared_is_no_worse_for_it(
     assert 'endDate is "soon", no date' in told
 
 
+@pytest.mark.parametrize("shape", [{"content": []}, "soon", None])
+def test_a_success_in_another_shape_is_said_like_any_other_list_that_cannot_be_read(
+    desk: Desk, sandbox: Factory, monkeypatch: pytest.MonkeyPatch, shape: object
+) -> None:
+    """Fails when it is taken for trouble that passes: each night would try the same file again."""
+    monkeypatch.setattr(reads, "target_periods", lambda organisation, group_id: shape)
+    api = sandbox(preload=False)
+    said = desk.run(api, customers([1]), campaign=BY_API, retry={"attempts": 2, "base_s": 0.01, "max_s": 0.02})
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert (
+        "the cycles of target group 29463 cannot be read (HTTP 200, an answer that cannot be read); write" in said.err
+    )
+    assert api.calls["target_periods"] == 2
+    assert not (desk.folder / "run").exists()
+    config = desk.config(api, retry={"attempts": 2, "base_s": 0.01, "max_s": 0.02})
+    said = plan_online(desk, desk.upload(customers([1])), "-c", config)
+    assert said.code == 0
+    assert "cannot be read (HTTP 200" in " ".join(said.out.split())
+    assert "! " not in said.out
+
+
+def test_a_passing_error_in_a_success_is_no_such_shape(desk: Desk, sandbox: Factory) -> None:
+    api = sandbox()
+    api.inject(0, ["truncate"] * 2, "read")
+    said = desk.run(api, customers([1]), campaign=BY_API, retry={"attempts": 2, "base_s": 0.01, "max_s": 0.02})
+    assert said.code == 7
+    assert "try again later" in said.err
+
+
 # What need not be read -----------------------------------------------------------------------------------------------
 
 

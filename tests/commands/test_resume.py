@@ -155,7 +155,7 @@ def test_a_ledger_that_was_copied_by_half_is_one_clear_line(
 @pytest.mark.parametrize("command", COMMANDS[1:3])
 def test_what_only_a_plan_can_tell_is_refused_without_one(stopped: Desk, command: tuple[str, ...]) -> None:
     """Fails when half a plan is reported: its accounts cannot balance."""
-    ledger(stopped, "UPDATE run SET state = 'planning'")
+    ledger(stopped, "UPDATE run SET state = 'planning', stop_reason = NULL")
     line = refusal(stopped(*command), 2)
     assert "has no plan yet" in line
     assert "resume" in line
@@ -205,4 +205,4 @@ def test_the_report_of_an_unfinished_run_is_no_upload(stopped: Desk) -> None:
 
 def test_a_number_that_no_ledger_can_hold_is_one_clear_line(stopped: Desk) -> None:
     assert "is no customer id" in refusal(stopped("why", "run", 2**63), 2)
-    assert "has no request in run" in refusal(stopped("why", "run", 2**63 - 1), 2)
+    assert "stands in no row of run" in refusal(stopped("why", "run", 2**63 - 1), 2)

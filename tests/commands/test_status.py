@@ -102,6 +102,16 @@ def forbid_writing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
 
+def test_a_folder_that_is_not_there_is_no_folder_without_runs(desk: Desk) -> None:
+    said = desk("status", "--dir", "nowhere")
+    assert said.code == 2
+    assert "nowhere: there is no such folder" in said.err
+    (desk.folder / "nowhere").mkdir()
+    assert (desk("status", "--dir", "nowhere").code, desk("status", "--dir", "nowhere").out) == (
+        0, "No runs in nowhere.\n",
+    )  # fmt: skip
+
+
 def test_a_folder_that_cannot_be_written_can_be_looked_at(desk: Desk, sandbox: Factory) -> None:
     """Fails when a ledger is opened as one that may be written to."""
     run = desk.folder / "run"

@@ -125,7 +125,8 @@ def test_who_cannot_be_told_changes_nothing_and_is_named(desk: Desk, sandbox: Fa
     fault = "notify, item 1 (webhook): not told: the receiver answers HTTP 503 (3 attempts)"
     assert f"Warning: {fault}\n" in said.err
     assert fault in log(desk)
-    assert "notify, item 2 (heartbeat): not told: no connection (ConnectError) (3 attempts)" in log(desk)
+    why = "no connection: the connection is refused; check the url (3 attempts)"
+    assert f"notify, item 2 (heartbeat): not told: {why}" in log(desk)
     assert "hidden" not in said.err + Path("run/run.log").read_text("utf-8")
     assert len(hook.posts) == 3
     assert len({post.headers["webhook-id"] for post in hook.posts}) == 1

@@ -85,6 +85,29 @@ def test_a_run_that_covered_the_cycle_by_an_earlier_one_is_named(
     assert looked_up(tmp_path, [tmp_path / "may.sqlite"]) == found
 
 
+@pytest.mark.parametrize(
+    ("finding", "audited", "is_known"),
+    [("cascade", None, True), ("no_cascade", None, False), ("cascade", "enrolled", True),
+     ("cascade", "server_error", False)],
+)  # fmt: skip
+def test_a_run_that_left_the_cycle_out_is_named_unless_it_turned_out_not_to_be_covered(
+    tmp_path: Path, finding: str, audited: str | None, *, is_known: bool
+) -> None:
+    ledger = LedgerOfTests(tmp_path / "may.sqlite", run_id="may", created_at=START - DAY, base_url=URL)
+    ledger.scope()
+    ledger.period("C1")
+    ledger.input()
+    ledger.request(ledger.row(CUSTOMER), CUSTOMER)
+    ledger.outcome(1, "covered_by_cascade", attempt=0, settled_at=START - DAY)
+    for kind in ("cascade", finding):
+        ledger.event(kind, "", **TARGET)
+    if audited:
+        ledger.verdict(1, audited, "", sample="s")
+    ledger.close()
+    found = EarlierRequest("may", is_in_doubt=False) if is_known else None
+    assert looked_up(tmp_path, [tmp_path / "may.sqlite"]) == found
+
+
 def test_the_newest_of_several_runs_is_named(tmp_path: Path) -> None:
     paths = [run_of(tmp_path, name, "enrolled", days_ago=days) for name, days in (("a", 9), ("b", 2), ("c", 5))]
     assert looked_up(tmp_path, paths) == EarlierRequest("b", is_in_doubt=False)

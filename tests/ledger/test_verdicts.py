@@ -25,6 +25,7 @@ CONFIRMED = Verdict(Outcome.ENROLLED, True, "confirmed_by_api", http_status=200,
 REFUTED = Verdict(Outcome.SERVER_ERROR, False, "refuted_by_api", http_status=200)
 UNPROVEN = Verdict(Outcome.IN_DOUBT, False, "not_listed", http_status=200, error_code=310149)
 NOW = START + 3600 * 10**9
+TARGET = {"target_id": 5512, "target_group_id": 29463, "org_id": None}
 
 
 @pytest.fixture
@@ -237,6 +238,42 @@ def test_an_audit_goes_on_by_its_seed_and_changes_no_outcome(ledger: LedgerOfTes
     assert [row.outcome for row in rows(ledger)] == [Outcome.ENROLLED] * 3 + [Outcome.IN_DOUBT]
 
 
+def covered_run(ledger: LedgerOfTests, customers: range) -> list[int]:
+    """Customers who are enrolled into one cycle and left out of the next; return the latter requests."""
+    left_out = []
+    for customer in customers:
+        request(ledger, customer, "enrolled")
+        left_out.append(request(ledger, customer, None, period_no=2))
+        ledger.outcome(left_out[-1], "covered_by_cascade", attempt=0, status=None)
+    ledger.event("cascade", "", **TARGET)
+    return left_out
+
+
+def test_an_audit_draws_as_many_of_what_was_left_out_and_tells_them_apart(ledger: LedgerOfTests) -> None:
+    left_out = covered_run(ledger, range(1, 41))
+    answered = request(ledger, 50, "covered_by_cascade", period_no=2)
+    with verdicts(ledger) as reader:
+        drawn = sample(reader, 10, "s")
+        assert (len(drawn), len(drawn & set(left_out))) == (20, 10)
+        assert answered not in sample(reader, 1000, "s")
+        found = reader.begin_audit(10, "s", NOW)
+        assert (found.population, found.left_out_count, found.request_count) == (40, 40, 20)
+        assert found.look_count <= 20
+        reader.write(found, [(left_out[0], REFUTED), (left_out[1], CONFIRMED), (left_out[0] - 1, CONFIRMED)], [], NOW)
+        said = (Outcome.ENROLLED, "confirmed_by_api")
+        assert reader.counts(found) == {said: 1}
+        assert reader.counts(found, left_out=True) == {said: 1, (Outcome.SERVER_ERROR, "refuted_by_api"): 1}
+        assert [told.is_left_out for told in reader.told(found)] == [False, True, True]
+
+
+def test_what_was_left_out_is_not_drawn_once_the_finding_was_taken_back(ledger: LedgerOfTests) -> None:
+    covered_run(ledger, range(1, 5))
+    ledger.event("no_cascade", "", **TARGET)
+    with verdicts(ledger) as reader:
+        found = reader.begin_audit(10, "s", NOW)
+    assert (found.population, found.left_out_count, found.request_count) == (4, 0, 4)
+
+
 # In the report ---------------------------------------------------------------------------------------------------
 
 
@@ -279,3 +316,56 @@ def test_a_true_answer_that_comes_late_beats_a_verdict(ledger: LedgerOfTests) ->
     ledger.outcome(number, "enrolled", fence=9)
     (row,) = rows(ledger)
     assert (row.outcome, row.reason) == (Outcome.ENROLLED, "")
+
+
+def standing(ledger: LedgerOfTests, numbers: list[int]) -> list[tuple[Outcome, str]]:
+    found = {row.request_no: (row.outcome, row.reason) for row in rows(ledger)}
+    return [found[number] for number in numbers]
+
+
+COVERED, NOT_COVERED = (Outcome.COVERED_BY_CASCADE, ""), (Outcome.NOT_SENT, "not_covered")
+
+
+def test_what_was_left_out_is_not_sent_where_its_own_finding_was_taken_back(ledger: LedgerOfTests) -> None:
+    """Fails when any finding that was taken back counts, or one that stands hides another."""
+    left_out = covered_run(ledger, range(1, 4))
+    request(ledger, 9, "enrolled", scope_no=3)
+    elsewhere = request(ledger, 9, None, scope_no=3, period_no=2)
+    ledger.outcome(elsewhere, "covered_by_cascade", attempt=0, status=None)
+    other = TARGET | {"target_id": 77}
+    ledger.event("cascade", "", **other)
+    assert standing(ledger, [*left_out, elsewhere]) == [COVERED] * 4
+    ledger.event("no_cascade", "", **TARGET)
+    assert standing(ledger, [*left_out, elsewhere]) == [NOT_COVERED] * 3 + [COVERED]
+    with LedgerReader(ledger.path) as reader:
+        tallies = reader.tallies()
+        assert (tallies.calls_saved, tallies.not_covered, tallies.unsettled) == (1, 3, 0)
+        accounts = reconcile(reader.run(), reader.inputs(), tallies)
+    assert (accounts.exit_code, accounts.lines("failed.csv"), accounts.lines("already_enrolled.csv")) == (4, 3, 1)
+
+
+def test_what_an_audit_does_not_show_as_enrolled_was_left_out_wrongly_and_its_last_word_holds(
+    ledger: LedgerOfTests,
+) -> None:
+    refuted, unlisted, confirmed, unasked = left_out = covered_run(ledger, range(1, 5))
+    with verdicts(ledger) as reader:
+        found = reader.begin_audit(9, "s", NOW)
+        said = [(refuted, REFUTED), (unlisted, UNPROVEN), (confirmed, CONFIRMED), (refuted - 1, REFUTED)]
+        reader.write(found, said, [], NOW)
+        reader.end(found, NOW + 1)
+    assert standing(ledger, left_out) == [NOT_COVERED, NOT_COVERED, COVERED, COVERED]
+    assert standing(ledger, [refuted - 1]) == [(Outcome.ENROLLED, "no answer within 5 s")]
+    with verdicts(ledger) as reader:
+        found = reader.begin_audit(9, "other", NOW + 2)
+        reader.write(found, [(refuted, CONFIRMED), (unasked, REFUTED)], [], NOW + 2)
+    assert standing(ledger, left_out) == [COVERED, NOT_COVERED, COVERED, NOT_COVERED]
+    assert standing(ledger, [refuted - 1]) == [(Outcome.ENROLLED, "no answer within 5 s")]
+
+
+def test_a_true_answer_beats_that_a_request_was_left_out(ledger: LedgerOfTests) -> None:
+    (number,) = covered_run(ledger, range(1, 2))
+    ledger.event("no_cascade", "", **TARGET)
+    ledger.outcome(number, "enrolled", fence=9)
+    assert standing(ledger, [number]) == [(Outcome.ENROLLED, "")]
+    with LedgerReader(ledger.path) as reader:
+        assert reader.tallies().not_covered == 0

@@ -18,6 +18,7 @@ from batch.report.audit import (
     AUDIT_COLUMNS,
     WORDS,
     NotConfirmed,
+    Sampled,
     Told,
     audit_lines,
     doubt_lines,
@@ -29,6 +30,10 @@ CONFIRMED = (Outcome.ENROLLED, "confirmed_by_api")
 REFUTED = (Outcome.SERVER_ERROR, "refuted_by_api")
 OTHER_VALUE = (Outcome.IN_DOUBT, "enrolled_value_unknown")
 NOT_LISTED = (Outcome.IN_DOUBT, "not_listed")
+
+
+NOBODY = Sampled(Counter(), 0)
+"""Of what was left out, where nothing was."""
 
 
 def told(*verdicts: tuple[tuple[Outcome, str], int]) -> Told:
@@ -63,7 +68,8 @@ def test_under_the_bound_so_many_confirmed_are_as_rare_as_one_in_twenty(drawn: t
 
 
 def test_a_sample_says_its_share_its_bound_and_what_was_not_confirmed() -> None:
-    lines = audit_lines(told((CONFIRMED, 190), (OTHER_VALUE, 8), (REFUTED, 1), (NOT_LISTED, 1)), 3, 48211)
+    found = told((CONFIRMED, 190), (OTHER_VALUE, 8), (REFUTED, 1), (NOT_LISTED, 1))
+    lines = audit_lines(Sampled(found, 48211), NOBODY, 3)
     text = " ".join(" ".join(lines).split())
     assert "198 of 200 asked about are enrolled, as the API confirms: 99.0 %." in text
     assert "With 95 % confidence that holds for at least 96.8 % of the 48,211" in text
@@ -76,13 +82,34 @@ def test_a_sample_says_its_share_its_bound_and_what_was_not_confirmed() -> None:
 
 
 def test_a_sample_of_all_needs_no_bound_and_one_of_none_proves_nothing() -> None:
-    assert " ".join(audit_lines(told((CONFIRMED, 20)), 0, 20)).endswith("100 %. These are all.")
-    assert "nothing is known" in audit_lines(told(), 5, 20)[0]
+    assert " ".join(audit_lines(Sampled(told((CONFIRMED, 20)), 20), NOBODY, 0)).endswith("100 %. These are all.")
+    assert "nothing is known" in audit_lines(Sampled(told(), 20), NOBODY, 5)[0]
 
 
 def test_a_nearly_perfect_sample_is_not_rounded_to_a_perfect_one() -> None:
-    text = " ".join(audit_lines(told((CONFIRMED, 9999), (REFUTED, 1)), 0, 10**6))
+    text = " ".join(audit_lines(Sampled(told((CONFIRMED, 9999), (REFUTED, 1)), 10**6), NOBODY, 0))
     assert "> 99.9 %" in text
+
+
+def test_what_was_left_out_is_told_apart_with_its_own_share_and_bound() -> None:
+    left_out = Sampled(told((CONFIRMED, 45), (REFUTED, 2), (NOT_LISTED, 1)), 1_800)
+    lines = audit_lines(Sampled(told((CONFIRMED, 48), (REFUTED, 3)), 51), left_out, 0)
+    text = " ".join(" ".join(lines).split())
+    assert "48 of 51 enrolled by this run are so, as the API confirms: 94.1 %. These are all." in text
+    assert "45 of 48 left out by the cascade are enrolled, as the API confirms: 93.8 %." in text
+    assert "With 95 % confidence that holds for at least 84.6 % of the 1,800" in text
+    assert "3 not enrolled now: unenrolled since, or never applied" in text
+    assert "2 left out, and not enrolled 1 left out, and not listed" not in text, "in the order of the outcomes"
+    assert "1 left out, and not listed by the API 2 left out, and not enrolled" in text
+    assert "What was left out and is not confirmed counts as not_sent now: a rerun sends it." in text
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_where_all_that_was_left_out_is_confirmed_nothing_is_to_be_done() -> None:
+    lines = audit_lines(Sampled(told(), 0), Sampled(told((CONFIRMED, 48)), 48), 0)
+    assert " ".join(lines) == (
+        "48 of 48 left out by the cascade are enrolled, as the API confirms: 100 %. These are all."
+    )
 
 
 def test_every_verdict_has_its_words() -> None:
@@ -100,16 +127,25 @@ def test_every_verdict_has_its_words() -> None:
     assert all(len(line) <= 80 for line in lines)
     assert sum(line.startswith(" 1,234,567  ") for line in lines) == len(WORDS)
     assert lines[-1].split() == ["2", "in", "doubt:", "the", "API", "could", "not", "be", "asked"]
+    each = Sampled(Counter(WORDS.keys()), 99)
+    assert "left out" in "".join(audit_lines(NOBODY, each, 0))
+    assert "left out" not in "".join(audit_lines(each, NOBODY, 0))
 
 
 def test_the_file_lists_requests_by_id_and_is_written_also_when_it_lists_none(tmp_path: Path) -> None:
     assert write_audit(tmp_path, []) == 0
     assert (tmp_path / "audit.csv").read_bytes() == b"\xef\xbb\xbf" + ",".join(AUDIT_COLUMNS).encode() + b"\r\n"
-    assert write_audit(tmp_path, [NotConfirmed("0a1b", "refuted_by_api", 200, None, 1_763_805_600 * 10**9)]) == 1
+    assert (
+        write_audit(
+            tmp_path, [NotConfirmed("0a1b", Outcome.ENROLLED, "refuted_by_api", 200, None, 1_763_805_600 * 10**9)]
+        )
+        == 1
+    )
     with (tmp_path / "audit.csv").open(encoding="utf-8-sig", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row == {
         "request_id": "0a1b",
+        "outcome": "enrolled",
         "reason": "refuted_by_api",
         "http_status": "200",
         "error_code": "",

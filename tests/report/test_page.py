@@ -4,6 +4,8 @@ import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+import pytest
+
 from batch.report import page
 from tests.report.conftest import write_again
 from tests.report.ledgers import SECOND, START
@@ -11,8 +13,6 @@ from tests.report.ledgers import SECOND, START
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from batch.report.reconcile import Accounts
     from tests.report.ledgers import LedgerOfTests
@@ -216,6 +216,13 @@ def test_the_page_of_a_mere_plan_tells_of_no_ends(reported: Reported) -> None:
 def test_the_summary_for_a_chat_names_no_customer(reported: Reported) -> None:
     folder, _ = reported()
     assert "3456512" not in (folder / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("change", ["", "UPDATE outcome SET outcome = 'enrolled'"])
+def test_calls_saved_are_shown_where_some_were(reported: Reported, change: str) -> None:
+    folder, accounts = reported(lambda ledger: ledger.execute(change))
+    assert bool(accounts.tallies.calls_saved) is not bool(change)
+    assert ("<dt>calls saved</dt>" in (folder / "report.html").read_text()) is not bool(change)
 
 
 def test_every_chart_has_its_figures_as_text(reported: Reported) -> None:

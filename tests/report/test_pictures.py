@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from batch.model import Event, Outcome
 from batch.report.charts import draw_latency, draw_shares, draw_throughput
 from batch.report.flow import draw_flow
 from batch.report.latency import fold_latencies
+from batch.report.timeline import SECOND_NS
 from tests.report.ledgers import START
 from tests.report.test_reconcile import tallies_of
 from tests.report.test_timeline import event, sent, timeline_of
@@ -86,6 +88,26 @@ def test_a_limit_far_above_what_was_sent_does_not_flatten_the_bars() -> None:
     chart = draw_throughput(drawn)
     assert chart
     assert chart.allowed == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "texts"),
+    [
+        (5, 95, ["paused 60.0 s", "paused 60.0 s"]),
+        (5, 30, ["2 pauses, 2 min 0 s", ""]),
+        (30, 70, ["2 pauses, 2 min 0 s", ""]),
+        (55, 95, ["paused 60.0 s", "paused 60.0 s"]),
+        (60, 90, ["2 pauses, 2 min 0 s", ""]),
+    ],
+)
+def test_pauses_near_to_each_other_have_one_text(first: int, second: int, texts: list[str]) -> None:
+    """Fails when each is told beside its mark: behind it, in the right half before it, a third of a phone wide."""
+    drawn = timeline_of(event(0, "started"), event(100, "finished"), activity=(sent(0, Outcome.ENROLLED, 30),))
+    places = [round(share * len(drawn.stretches) / 100) for share in (first, second)]
+    chart = draw_throughput(replace(drawn, pauses=tuple((place, 60 * SECOND_NS) for place in places)))
+    assert chart
+    assert [label.text.replace("1 min 0 s", "60.0 s") for label in chart.pauses] == texts
+    assert [label.at for label in chart.pauses] == [100 * place / len(drawn.stretches) for place in places]
 
 
 def test_nothing_sent_is_no_chart() -> None:

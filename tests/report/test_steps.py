@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.capillary.advice import ADVICE
 from batch.model import Outcome, State, StopReason, Subtotal
 from batch.report.steps import next_steps
+from batch.report.tables import advice_in, advise_all
+from batch.report.terminal import closing_table
 from tests.report.test_reconcile import MILESTONE, tallies_of
 from tests.report.test_words import ALL_DONE, FOLDER, MIXED, accounts_of
 
@@ -71,7 +74,7 @@ def test_a_run_that_is_not_finished_is_resumed(state: State) -> None:
     ("reason", "words"),
     [
         (StopReason.SILENT, "When the API answers again"),
-        (StopReason.CANARY, "If the canary went well"),
+        (StopReason.CANARY, "If the sample went well"),
         (StopReason.GUARD, "where its config is wrong"),
         (StopReason.LIMIT, "Go on with this run:"),
     ],
@@ -102,9 +105,7 @@ def test_a_file_that_was_processed_before_names_the_run_that_did() -> None:
 COVERED = Outcome.COVERED_BY_CASCADE
 
 
-def cascaded(
-    *subtotals: tuple[str, Outcome, int], saved: int = 0, cascading: int = 1, roles: dict[str, int] | None = None
-) -> list[str]:
+def cascaded(*subtotals: tuple[str, Outcome, int], saved: int = 0, roles: dict[str, int] | None = None) -> list[str]:
     """What is said of a run with these counts of cycles and outcomes."""
     counts: dict[Outcome, int] = {}
     for _, outcome, count in subtotals:
@@ -113,7 +114,6 @@ def cascaded(
         tallies_of(counts),
         subtotals=tuple(Subtotal(MILESTONE, *each) for each in subtotals),
         calls_saved=saved,
-        cascading=cascading,
     )
     steps = next_steps(accounts_of(tallies, roles=roles), FOLDER)
     return [f"{step.text} {step.command or ''}".strip() for step in steps if "enrolls into" in step.text]
@@ -147,8 +147,58 @@ def test_of_two_cycles_no_more_is_claimed_than_is_known() -> None:
     assert cascaded(FIRST, LATER[0])[0].startswith("It looks as if enrolling into the one cycle enrolls into the other")
 
 
-def test_a_finding_that_was_taken_back_is_not_told_as_one() -> None:
-    """Fails when the counts alone are looked at."""
-    (told,) = cascaded(FIRST, *LATER, saved=20, cascading=0)
-    assert "taken back, but 20 requests had been settled unsent because of it; send them:" in told
-    assert told.endswith(f"enroll-batch rerun {FOLDER} --only covered_by_cascade")
+def left_out(outcomes: dict[Outcome, int], uncovered: int, **more: Any) -> Accounts:
+    """A run in which so many of the requests that are not sent had been left out as covered."""
+    return accounts_of(replace(tallies_of(outcomes), not_covered=uncovered), **more)
+
+
+def test_what_was_left_out_and_is_not_covered_is_sent_by_a_rerun() -> None:
+    accounts = left_out({Outcome.ENROLLED: 10, Outcome.NOT_SENT: 20}, 20)
+    assert accounts.exit_code == 4
+    rerun, why = next_steps(accounts, FOLDER)
+    assert (rerun.text, rerun.command) == ("Send again 20 requests (not sent):", f"enroll-batch rerun {FOLDER}")
+    assert "20 requests had been left out as covered by an earlier cycle, which is not so: the rerun" in why.text
+    assert why.command is None
+
+
+def test_where_an_audit_found_some_the_others_may_be_sent_too() -> None:
+    outcomes = {Outcome.ENROLLED: 10, Outcome.NOT_SENT: 2, COVERED: 18}
+    tallies = replace(tallies_of(outcomes), not_covered=2, calls_saved=18)
+    *_, step = next_steps(accounts_of(tallies), FOLDER)
+    assert "It may not be so of 18 others either" in step.text
+    assert step.command == f"enroll-batch rerun {FOLDER} --only not_sent --only covered_by_cascade"
+
+
+def test_what_stands_behind_a_refusal_still_asks_for_another_config() -> None:
+    """Fails when every request that a finished run has not sent is taken for one that was left out."""
+    outcomes = {Outcome.PERIOD_NOT_FOUND: 3, Outcome.NOT_SENT: 25}
+    assert commands_of(left_out(outcomes, 20)) == [f"enroll-batch rerun {FOLDER} {CONFIG}", None]
+    by_column = left_out(outcomes, 20, roles={"customer_id": 0, "period_name": 1})
+    assert commands_of(by_column) == [
+        f"enroll-batch rerun {FOLDER} --only not_sent",
+        f"enroll-batch run {FOLDER}/failed.csv {CONFIG}",
+        None,
+    ]
+
+
+def test_a_run_that_is_not_finished_sends_what_was_left_out_afterwards() -> None:
+    resume, why = next_steps(left_out({Outcome.NOT_SENT: 20}, 20, state=State.STOPPED), FOLDER)
+    assert resume.command == f"enroll-batch resume {FOLDER}"
+    assert "when the run is finished, a rerun sends what was left out" in why.text
+    assert why.command is None
+
+
+@pytest.mark.parametrize(
+    ("unsent", "uncovered", "said"),
+    [
+        (20, 20, "It was left out, and no earlier cycle covers it after all: rerun the run."),
+        (25, 20, "Of these, 20 were left out as covered: failed.csv says what to do about each."),
+        (25, 0, "Rerun with the corrected config."),
+    ],
+)
+def test_the_advice_for_all_that_was_not_sent_says_what_was_left_out(unsent: int, uncovered: int, said: str) -> None:
+    accounts = left_out({Outcome.ENROLLED: 10, Outcome.NOT_SENT: unsent}, uncovered, roles={"customer_id": 0})
+    told = advice_in(accounts, ADVICE)
+    assert advise_all(accounts, told, Outcome.NOT_SENT) == said
+    assert advise_all(accounts, told, Outcome.ENROLLED) == "Nothing to do."
+    assert said.partition(":")[0] in " ".join(" ".join(closing_table(accounts, FOLDER, ADVICE)).split())

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from batch.capillary.advice import ADVICE
 from batch.model import (
     Action,
     EnrollmentRequest,
@@ -12,11 +15,23 @@ from batch.model import (
     RejectedRow,
     ReportRow,
     RowProblem,
+    RunFacts,
     Scope,
+    State,
     request_id,
 )
-from batch.report.tables import OUTCOME_COLUMNS, REJECTED_COLUMNS, OutcomeTable, RejectedTable, utc_text
-from tests.report.ledgers import PlainAdvice
+from batch.report.reconcile import Accounts, reconcile
+from batch.report.tables import (
+    OUTCOME_COLUMNS,
+    REJECTED_COLUMNS,
+    OutcomeTable,
+    RejectedTable,
+    advise_all,
+    advise_kind,
+    utc_text,
+)
+from tests.report.ledgers import START, PlainAdvice
+from tests.report.test_reconcile import input_of, tallies_of
 
 MILESTONE = Scope(Action.ENROLL, Kind.MILESTONE, None, 29463, 5512)
 
@@ -69,6 +84,40 @@ def test_an_outcome_line_says_what_was_asked_how_it_ended_and_where_it_came_from
         "provenance": None,
         "earlier_run": None,
     }
+
+
+def accounts_with(perhaps_set: int) -> Accounts:
+    run = RunFacts(
+        "may",
+        "0.1.0",
+        State.FINISHED,
+        None,
+        None,
+        "mia",
+        "crm7",
+        "run",
+        "c.yaml",
+        "sandbox",
+        START,
+        START,
+        START,
+        10**9,
+    )
+    tallies = tallies_of({Outcome.VALUE_NOT_APPLIED: 10})
+    return reconcile(run, (input_of(0, 0, 10),), tallies, perhaps_set=perhaps_set)
+
+
+@pytest.mark.parametrize(("perhaps_set", "unenrolls", "looks"), [(0, True, False), (3, True, True), (10, False, True)])
+def test_of_values_that_were_not_set_both_cases_are_told_only_where_both_occur(
+    perhaps_set: int, unenrolls: bool, looks: bool
+) -> None:
+    """Fails when people are told to unenroll whom an attempt of ours has probably enrolled with the value."""
+    told = advise_all(accounts_with(perhaps_set), ADVICE, Outcome.VALUE_NOT_APPLIED)
+    assert ("unenroll the customer" in told, "an attempt of ours" in told) == (unenrolls, looks)
+    assert ("Look 3 of them up first" in told) == (perhaps_set == 3)
+    of_kind = advise_kind(accounts_with(perhaps_set), ADVICE, Outcome.VALUE_NOT_APPLIED, "advice of the kind")
+    assert of_kind == told
+    assert advise_kind(accounts_with(0), ADVICE, Outcome.INVALID_USER, "advice of the kind") == "advice of the kind"
 
 
 def test_who_enrolled_stands_behind_the_source_and_before_the_columns_of_the_row() -> None:

@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
 
-from batch.model import Outcome, RunFacts, State, StopReason, Tallies
+from batch.model import Event, Outcome, RunFacts, State, StopReason, Tallies
 from batch.report.chat import summary_markdown
 from batch.report.reconcile import Accounts, reconcile
 from batch.report.terminal import WIDTH, closing_table
-from batch.report.words import STOPS, command_line, duration_text, share_text, verdict
+from batch.report.words import STOPS, command_line, duration_text, event_words, share_text, verdict
 from tests.report.ledgers import START, PlainAdvice
 from tests.report.test_reconcile import input_of, tallies_of
 
@@ -97,6 +98,19 @@ def test_the_chat_summary_is_about_ten_lines() -> None:
     assert "**enroll-batch 20251122T100000Z-may: finished, exit code 5**" in text
     assert "- outcomes: 970 enrolled, 29 invalid user, 1 in doubt" in text
     assert "- sent: 1,000 attempts, 0 of them retries, in 30.0 s (33.33 per second)" in text
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"), [("stopped by SIGINT", "Ctrl-C"), ("stopped by SIGTERM", "a signal (SIGTERM)")]
+)
+def test_a_signal_is_told_as_people_know_it(reported: Reported, stored: str, shown: str) -> None:
+    """Fails when the ledger's own words are shown; nights read those, so they stay as they are."""
+    folder, accounts = reported(stop_text=stored, state="stopped", stop_reason="signal")
+    assert verdict(accounts).startswith(f"Stopped by {shown}: ")
+    assert stored not in (folder / "report.html").read_text()
+    assert event_words(Event(0, "stopped", stored)) == shown
+    facts = {row[0]: row[1] for row in openpyxl.load_workbook(folder / "reconciliation.xlsx")["Summary"].values}
+    assert facts["Stopped"] == f"by {shown}"
 
 
 def test_the_chat_summary_stays_short_when_there_is_much_to_do() -> None:

@@ -118,6 +118,15 @@ def test_awkward_texts_come_back_from_a_cell(tmp_path: Path) -> None:
     assert read == [*values[:-1], "half \\ud83d"]
 
 
+def test_the_summary_shows_only_the_outcomes_that_occur(reported: Reported) -> None:
+    """Fails when those that did not happen stand there with 0; summary.json has them all."""
+    folder, accounts = reported(lambda ledger: ledger.execute("UPDATE outcome SET outcome = 'enrolled'"))
+    found = [row[0] for row in openpyxl.load_workbook(folder / "reconciliation.xlsx")["Summary"].values]
+    shown = found[found.index("Outcomes") + 2 : found.index("all")]
+    assert shown == [outcome for outcome, count in accounts.tallies.outcomes.items() if count]
+    assert len(shown) < len(Outcome)
+
+
 def test_a_full_sheet_holds_the_first_rows_and_the_summary_says_how_many_there_are(
     reported: Reported, monkeypatch: pytest.MonkeyPatch
 ) -> None:

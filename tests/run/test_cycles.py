@@ -67,6 +67,36 @@ def test_each_planned_cycle_is_judged() -> None:
     ]
 
 
+def test_cycles_of_one_name_are_one_and_that_is_said() -> None:
+    """Fails when the name is planned twice: each customer would then be a repeat of its own."""
+    later = cycle("November", "2026-11-23", "2026-12-31")
+    several = (OVER, RUNNING, later, TO_COME)
+    assert choose_cycles(29463, several, "each", TODAY).names == ("November", "December")
+    for expand in ("each", "first", "current"):
+        note = choose_cycles(29463, several, expand, TODAY).note
+        assert '2 cycles of the target group are called "November": it is sent once' in note
+    overlapping = cycle("November", "2026-11-02", "2026-12-31")
+    assert choose_cycles(29463, (RUNNING, overlapping), "current", TODAY).names == ("November",)
+
+
+def test_a_name_that_is_still_of_use_is_not_said_to_be_left_out() -> None:
+    switched_off = cycle("November", "2026-10-01", "2026-12-31", active=False)
+    chosen = choose_cycles(29463, (OVER, switched_off, RUNNING), "each", TODAY)
+    assert (chosen.names, chosen.note) == (("November",), "left out, because they are over or not active: October")
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_of_several_cycles_of_one_name_the_useful_one_is_judged(is_last: bool) -> None:
+    """Fails when the last one of a name speaks for it."""
+    others = (
+        cycle("November", "2026-10-01", "2026-12-31", active=False),
+        cycle("November", "2026-10-01", "2026-10-02"),
+    )
+    cycles = (*others, RUNNING) if is_last else (RUNNING, *others)
+    (finding,) = check_cycles(cycles, ["November"], TODAY)
+    assert (finding.is_good, finding.text) == (True, 'cycle "November" is running, until 2026-11-22')
+
+
 def test_each_planned_target_is_judged() -> None:
     assert [(finding.is_good, finding.text) for finding in check_targets(29463, TARGETS, [5512, 6, 7])] == [
         (True, "target 5512 of group 29463 is active"),
