@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from batch.sandbox.app import Api, Call
     from batch.sandbox.state import Enrolment, Place
     from tests.crash.forks import Forks
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a script runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts a maximum duration, also none that hypothesis runs: a busy machine would fail it.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -156,8 +156,7 @@ _REASONS: Final = {
 """Where the reason, or who enrolled the customer, says better what to do: (outcome, reason) -> advice."""
 
 _NOT_COVERED: Final = (
-    "Nothing was sent, because an earlier cycle of this run was found to cover this one. That was taken back later, or "
-    "an audit was not told that the customer is enrolled."
+    "Nothing was sent, because an earlier cycle of this run was found to cover this one. That was taken back later."
 )
 
 _COLUMNS: Final = {

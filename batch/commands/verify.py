@@ -37,11 +37,11 @@ def verify(
 
     --sample N looks at N enrolled requests instead, says which share of them
     is confirmed, and lists the others in audit.csv. Where campaign.on_cascade:
-    skip has left requests out, it looks at N of these too; who of them is not
-    shown as enrolled counts as not_sent, and a rerun sends it.
+    skip has left requests out, it looks at N of these too. It changes no outcome.
     """
     from batch.commands.progress import Progress
     from batch.commands.sending import Voice
+    from batch.report.words import stop_words
     from batch.run.closing import close_run
     from batch.run.opening import Overrides, existing_run, find_run
     from batch.run.verifying import asking_lines, begin, exit_code, look, verified_lines
@@ -52,6 +52,7 @@ def verify(
     overrides = Overrides(rate=check_rate(rate), concurrency=concurrency)
     with existing_run(find_run(name, report_dir), overrides) as run:
         verification = begin(run, sample=sample, seed=seed)
+        voice.far_hours(run)
         voice.say(asking_lines(run, verification))
         progress = Progress(verbose=verbose)
         show = progress.event if verbose or not quiet else None
@@ -60,5 +61,5 @@ def verify(
         accounts = close_run(run)
         voice.closing(run.folder, accounts)
         if verified.stop:
-            click.echo(f"Error: the API could not be asked about all: {verified.stop.text}", err=True)
+            click.echo(f"Error: the API could not be asked about all: {stop_words(verified.stop.text)}", err=True)
         sys.exit(exit_code(accounts.exit_code, verified.stop))

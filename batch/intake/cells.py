@@ -41,6 +41,7 @@ _LIKELY = (
     re.compile(r"([0-9]+)(?:[.,][0-9]*)?", re.ASCII),
 )
 """Numbers as people write them for people; what is counted in whole stands in the first group."""
+_CENT = "\N{CENT SIGN}"
 _PLUS, _MINUS = "+＋﹢", "-−﹣－"
 _TOO_LONG = 40
 """No number of ours needs more characters; Python itself refuses to convert thousands of digits."""
@@ -182,7 +183,12 @@ def _odd_number(text: str, if_none: str) -> int | Fault:
 
 def _likely(text: str) -> str:
     """Return the whole number that is written with decimals, separators or currency; "" where no reading is sound."""
-    bare = "".join(char for char in text if unicodedata.category(char) != "Sc").strip(BLANKS)
+    bare = text
+    for end in (0, -1):
+        if len(bare) > 1 and unicodedata.category(bare[end]) == "Sc" and bare[end] != _CENT:
+            bare = (bare[1:] if end == 0 else bare[:-1]).strip(BLANKS)
+    if bare != text and _GROUPED.fullmatch(bare):
+        return ""  # decimals or thousands: nobody knows
     found = next((match for form in _LIKELY if (match := form.fullmatch(bare))), None)
     return (re.sub(r"[^0-9]", "", found[1]).lstrip("0") or "0") if found else ""
 
@@ -200,10 +206,8 @@ def _scientific(text: str, digits: str, exponent: int) -> int | Fault:
 def _grouped(text: str) -> Fault:
     """Refuse `1,000`: it is one thousand, one with three decimals, or a list of numbers, by country and habit."""
     digits = re.sub(r"[^0-9]", "", text)
-    return Fault(
-        Problem.AMBIGUOUS,
-        f"{quoted(text)} has separators and can be read in two ways; write {digits}, if that is meant",
-    )
+    remedy = f"write {digits}, if that is meant" if digits[0] != "0" else "write a whole number"
+    return Fault(Problem.AMBIGUOUS, f"{quoted(text)} has separators and can be read in two ways; {remedy}")
 
 
 def _hidden(text: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch.errors import FileRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake import cells as read
 from batch.intake.cells import Fault
 from batch.intake.column import Column
@@ -176,11 +176,13 @@ class Planner:
         if own is None or self._is_streak or (group == own and scope.org_id is None):
             return
         other = f"target group {group}" + (f" of organisation {scope.org_id}" if scope.org_id is not None else "")
-        raise FileRefused(
-            f"campaign.cycles: api means the cycles of target group {own} of our own organisation, and this row names "
-            f"{other}; give each group a file and a config of its own, or write campaign.cycles out, or add a column "
-            "period_name"
+        means = (
+            f"campaign.cycles: api means the cycles of target group {own} of our own organisation, and this row names"
         )
+        remedy = (
+            "give each group a file and a config of its own, or write campaign.cycles out, or add a column period_name"
+        )
+        raise InputRefused(f"{means} {other}; {remedy}", told=f"{means} another; {remedy}")
 
     def _shape_problem(self, cells: Sequence[Cell]) -> RowProblem | None:
         """Find out whether a row with more or fewer cells than the header can still be read.

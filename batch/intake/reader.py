@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, TypeVar
 
-from batch.errors import FileRefused, InputRefused
+from batch.errors import InputRefused
 from batch.intake.formats.binary import open_binary
 from batch.intake.formats.content import Content, content_of
-from batch.intake.formats.grid import refuse_wide
+from batch.intake.formats.grid import refuse_wide, table_refused
 from batch.intake.formats.ods import open_ods
 from batch.intake.formats.text import open_text
 from batch.intake.formats.xlsx import open_xlsx
@@ -30,7 +31,7 @@ from batch.intake.headers import (
     known_names,
     named_columns,
 )
-from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row, quoted
+from batch.intake.raw_cells import BLANKS, Unreadable, cell_text, is_blank_row
 from batch.intake.sheet_choice import choose_sheets, is_sheet_of_ours
 from batch.model import SourceRow
 
@@ -117,10 +118,10 @@ class Table:
                 expected += 1
             expected = number + 1
             if self._may_be_cut and number - self.header_row >= OWN_SHEET_ROWS:
-                raise FileRefused(
-                    f'{self.path.name}, sheet "{self.sheet}": a sheet of a report shows at most {OWN_SHEET_ROWS} '
-                    "requests; give the CSV files beside it instead"
+                what = (
+                    f"a sheet of a report shows at most {OWN_SHEET_ROWS} requests; give the CSV files beside it instead"
                 )
+                raise table_refused(self.path.name, self.sheet, what)
             if len(cells) > customer and cells[customer] in header_texts:
                 self._refuse_another_header(row)
             if is_guarded:
@@ -136,10 +137,8 @@ class Table:
         if ours[self._customer] not in keys:
             return
         if any(keys[index : index + 1] != ours[index : index + 1] for index in self._named):
-            raise FileRefused(
-                f"{_where(self.path, self.sheet)}: row {row.row} is the header of another table, whose columns stand "
-                "in another order; keep one table in a file"
-            )
+            what = "the header of another table, whose columns stand in another order; keep one table in a file"
+            raise table_refused(self.path.name, self.sheet, f"row {row.row} is {what}")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -210,24 +209,28 @@ def _find_header(path: Path, grid: Grid, rules: ReadRules) -> SourceRow:
     best = max(top, key=lambda row: likeness[row.row], default=None)
     if best is not None and likeness[best.row] == OWN_REPORT:
         return best
-    where = _where(path, grid.sheet)
+    refused = partial(table_refused, path.name, grid.sheet)
     if rules.header_row is not None:
         header = next((row for row in grid.rows() if row.row >= rules.header_row), None)
         if header is None or header.row > rules.header_row or not any(_texts(header)):
-            raise FileRefused(f"{where}: row {rules.header_row} (input.header_row) is blank or not there")
+            raise refused(f"row {rules.header_row} (input.header_row) is blank or not there")
         return header
     if best is None or not likeness[best.row]:
-        raise FileRefused(
-            f"{where}: no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id, mobile, email "
+        raise refused(
+            f"no header found: none of the first {HEADER_WITHIN} rows has a cell customer_id, mobile, email "
             "or external_id; add a header row, name its customer column in input.columns, or say in input.header_row "
             "where it is"
         )
-    _refuse_rows_above(where, [row for row in top if row.row < best.row], best, likeness, rules)
+    _refuse_rows_above(refused, [row for row in top if row.row < best.row], best, likeness, rules)
     return best
 
 
 def _refuse_rows_above(
-    where: str, above: Sequence[SourceRow], header: SourceRow, likeness: Mapping[int, int], rules: ReadRules
+    refused: Callable[[str], InputRefused],
+    above: Sequence[SourceRow],
+    header: SourceRow,
+    likeness: Mapping[int, int],
+    rules: ReadRules,
 ) -> None:
     """Refuse a file whose rows above the header may be more than titles: they would vanish uncounted.
 
@@ -237,17 +240,13 @@ def _refuse_rows_above(
     columns = customer_columns(_texts(header), rules.header_names)
     for row in above:
         if likeness[row.row]:
-            raise FileRefused(f"{where}: rows {row.row} and {header.row} both look like a header; {remedy}")
+            raise refused(f"rows {row.row} and {header.row} both look like a header; {remedy}")
         texts = _texts(row)
         if any(_CUSTOMER.fullmatch(texts[index]) for index in columns if index < len(texts)):
-            raise FileRefused(
-                f"{where}: row {row.row}, above the header in row {header.row}, has a number in the column of the "
+            raise refused(
+                f"row {row.row}, above the header in row {header.row}, has a number in the column of the "
                 f"customers; {remedy}"
             )
-
-
-def _where(path: Path, sheet: str | None) -> str:
-    return f"{path.name}, sheet {quoted(sheet)}" if sheet else path.name
 
 
 def _texts(row: SourceRow) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batch.errors import FileRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.headers import HEADER_WITHIN, is_own_report
 from batch.intake.raw_cells import BLANKS, cell_text, is_blank_row, quoted
 from batch.model import GROUP_OF, Group, Outcome
@@ -49,11 +49,11 @@ def choose_sheets(file_name: str, sheets: Sequence[Sheet], wanted: str | None) -
         remarks = tuple(f"the hidden sheet {quoted(sheet.name)} holds data and was not read" for sheet in hidden)
         return [(visible[0].name, remarks)]
     if visible:
-        raise FileRefused(
-            f"{file_name}: several sheets hold data: {_listed(visible)}; name the one to read in input.sheet"
-        )
+        what, remedy = f"{file_name}: several sheets hold data", "name the one to read in input.sheet"
+        raise InputRefused(f"{what}: {_listed(visible)}; {remedy}", told=f"{what}; {remedy}")
     if hidden:
-        raise FileRefused(f"{file_name}: only hidden sheets hold data: {_listed(hidden)}; show the sheet to be read")
+        what, remedy = f"{file_name}: only hidden sheets hold data", "show the sheet to be read"
+        raise InputRefused(f"{what}: {_listed(hidden)}; {remedy}", told=f"{what}; {remedy}")
     raise FileRefused(f"{file_name}: no sheet holds data")
 
 
@@ -67,7 +67,8 @@ def _named(file_name: str, sheets: Sequence[Sheet], wanted: str) -> str:
         sheet for sheet in sheets if sheet.name.strip(BLANKS).casefold() == wanted.strip(BLANKS).casefold()
     ]
     if len(same) != 1:
-        raise FileRefused(f"{file_name}: no sheet {quoted(wanted)} (input.sheet); its sheets are {_listed(sheets)}")
+        what = f"{file_name}: no sheet {quoted(wanted)} (input.sheet)"
+        raise InputRefused(f"{what}; its sheets are {_listed(sheets)}", told=what)
     if not _has_data(same[0]):
         raise FileRefused(f"{file_name}: the sheet {quoted(wanted)} (input.sheet) is empty")
     return same[0].name

@@ -61,7 +61,8 @@ SELECT r.request_no, i.path, s.row, c.action, p.name, c.org_id, c.target_group_i
 FROM request r JOIN source_row s USING (row_no) JOIN input i USING (input_no) JOIN scope c USING (scope_no)
 LEFT JOIN period p USING (period_no) WHERE r.customer IN ({marks}) ORDER BY r.request_no
 """
-_NAMED = "SELECT coalesce(customer, identifier) FROM lookup WHERE identifier IN (?, ?, ?, ?)"
+_NAMED = "SELECT customer, identifier FROM lookup WHERE identifier IN (?, ?, ?, ?)"
+"""Requests stand under the identifier until they are planned anew, when everybody has been looked up."""
 _TRIES = f"""
 SELECT attempt, started_at, ended_at, 0, outcome, reason, tells, http_status, error_code, error_message, api_request_id
 FROM attempt WHERE request_no = :no AND tells <> 'withdrawn'
@@ -103,7 +104,8 @@ def _named(connection: sqlite3.Connection, whom: str) -> set[int | str]:
     """Return whom a person may mean: a customer id, or an identifier, as the ledger has it in its requests."""
     digits = re.sub(r"[\s()+.-]", "", whom).removeprefix("00")
     names = (whom, f"mobile:{digits}", f"email:{whom}", f"external_id:{whom}")
-    named: set[int | str] = {customer for (customer,) in connection.execute(_NAMED, names)}
+    found = connection.execute(_NAMED, names).fetchall()
+    named: set[int | str] = {name for names_of_one in found for name in names_of_one if name is not None}
     if whom.isascii() and whom.isdigit() and len(whom) < 20 and int(whom) < 2**63:
         named.add(int(whom))
     return named

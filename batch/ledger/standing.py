@@ -103,12 +103,10 @@ AND NOT EXISTS (SELECT 1 FROM request e JOIN scope t USING (scope_no) WHERE e.cu
 """
 """Of `request r` in `scope s`: whether the run enrolled its customer into an earlier cycle, and unenrolls nobody."""
 
-NOT_COVERED = f"""
-(r.scope_no IN ({TAKEN_BACK}) OR coalesce((SELECT v.outcome <> 'enrolled' FROM verdict v
-    WHERE v.request_no = r.request_no AND v.sample <> '' ORDER BY v.asked_at DESC LIMIT 1), 0))
-"""
-"""Of a `request r` that was left out as covered: whether it is not after all. Either the finding was taken back when
-the request had been settled, or an audit was not told that the customer is enrolled."""
+NOT_COVERED = f"r.scope_no IN ({TAKEN_BACK})"
+"""Of a `request r` that was left out as covered: whether it may not be after all, because the finding was taken back
+when the request had been settled. What an audit finds changes nothing: whoever is not enrolled then may have been
+unenrolled since."""
 
 COVERED = f"""
 {ORDERED}
@@ -120,7 +118,7 @@ INSERT OR REPLACE INTO told
     WHERE o.outcome = 'already_enrolled' AND {BY_EARLIER_CYCLE};
 INSERT OR REPLACE INTO told
     SELECT r.request_no, 'covered_by_cascade', 'not_sent', 'not_covered', NULL, NULL, o.settled_at
-    FROM (SELECT 1 FROM event WHERE kind IN ('no_cascade', 'auditing') LIMIT 1)
+    FROM (SELECT 1 FROM event WHERE kind = 'no_cascade' LIMIT 1)
     CROSS JOIN outcome o JOIN request r USING (request_no)
     WHERE o.outcome = 'covered_by_cascade' AND o.attempt = 0 AND {NOT_COVERED};
 """

@@ -47,6 +47,9 @@ class Files(endings.Folder, Protocol):
         ...
 
 
+_NOW = ".now-"
+
+
 class MovingInbox:
     """An inbox whose files are taken by renaming them."""
 
@@ -158,12 +161,12 @@ class MovingInbox:
         """Return who holds claims, and their ages by the clock of where they lie: beside a folder that is made now."""
         if not any(read_holder(folder) for folder, _ in self._files.folders(CLAIMED)):
             return []
-        new = f".now-{secrets.token_hex(4)}"
+        new = f"{_NOW}{secrets.token_hex(4)}"
         self._files.make_folder(f"{CLAIMED}/{new}")
-        try:
-            changed = dict(self._files.folders(CLAIMED))
-        finally:
-            self._files.remove_folder(f"{CLAIMED}/{new}")
+        changed = dict(self._files.folders(CLAIMED))
+        for folder in changed:
+            if folder.startswith(_NOW):  # also those that a death has left; another's own is made anew
+                self._files.remove_folder(f"{CLAIMED}/{folder}")
         now_ns = changed.get(new, 0)  # where a listing comes late, none of them is old
         found = [(read_holder(folder), now_ns - at_ns) for folder, at_ns in changed.items()]
         return [(holder, age_ns) for holder, age_ns in found if holder is not None]

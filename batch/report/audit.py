@@ -113,8 +113,9 @@ def audit_lines(enrolled: Sampled, left_out: Sampled, untold_count: int) -> list
         lines += [line for verdict, count in sorted(sampled.others.items()) for line in _counted(count, words[verdict])]
     if left_out.others:
         lines += textwrap.wrap(
-            f"What was left out and is not confirmed counts as {Outcome.NOT_SENT} now: a rerun sends it.", WIDTH
-        )
+            "Whoever was left out and is not enrolled was unenrolled since, or never covered. If it is the latter, "
+            f"`enroll-batch rerun RUN --only {Outcome.COVERED_BY_CASCADE}` sends all that was left out.", WIDTH,
+        )  # fmt: skip
     return lines + (_counted(untold_count, "could not be asked about, and count neither way") if untold_count else [])
 
 

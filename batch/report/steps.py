@@ -36,7 +36,7 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
     if accounts.run.state is not State.FINISHED:
         if accounts.run.stop_reason == StopReason.INPUT and accounts.tallies.unique:
             return _whole_steps(accounts)
-        return (*_resume_steps(accounts, folder), *_cascade_steps(accounts, folder), *_row_steps(accounts, folder))
+        return (*_resume_steps(accounts, folder), *_cascade_steps(accounts), *_row_steps(accounts, folder))
     steps = []
     if accounts.was_processed_before:
         by = f", most of them by the run {accounts.earlier_run}" if accounts.earlier_run else ""
@@ -50,7 +50,7 @@ def next_steps(accounts: Accounts, folder: Path) -> tuple[Step, ...]:
                 _run_command("invalid_user.csv", accounts, folder),
             )
         )
-    steps += [*_open_steps(accounts, folder), *_look_steps(accounts), *_cascade_steps(accounts, folder)]
+    steps += [*_open_steps(accounts, folder), *_look_steps(accounts), *_cascade_steps(accounts)]
     return (*steps, *_row_steps(accounts, folder))
 
 
@@ -131,7 +131,7 @@ def _look_steps(accounts: Accounts) -> list[Step]:
     return [Step(f"For {_counted_as(looks, accounts)}, do what the column advice in failed.csv says.")]
 
 
-def _cascade_steps(accounts: Accounts, folder: Path) -> list[Step]:
+def _cascade_steps(accounts: Accounts) -> list[Step]:
     """Say what was saved, and what could be, where enrolling into a cycle was found to enroll into the later ones."""
     saved, uncovered = accounts.tallies.calls_saved, accounts.tallies.not_covered
     needless = accounts.tallies.outcomes[Outcome.COVERED_BY_CASCADE] - saved
@@ -139,11 +139,7 @@ def _cascade_steps(accounts: Accounts, folder: Path) -> list[Step]:
         text = f"{counted(uncovered, 'request')} had been left out as covered by an earlier cycle, which is not so"
         if accounts.run.state is not State.FINISHED:
             return [Step(f"{text}: when the run is finished, a rerun sends what was left out.")]
-        if not saved:
-            return [Step(f"{text}: the rerun sends what was left out.")]
-        both = f"--only {Outcome.NOT_SENT} --only {Outcome.COVERED_BY_CASCADE}"
-        text += f". It may not be so of {counted(saved, 'other')} either; this sends all that was left out:"
-        return [Step(text, f"enroll-batch rerun {shlex.quote(str(folder))} {both}")]
+        return [Step(f"{text}: the rerun sends what was left out.")]
     if not (saved or needless):
         return []
     calls = counted(needless, "call")

@@ -7,6 +7,7 @@ file is in its inbox would take its own files as uploads.
 
 from __future__ import annotations
 
+import os
 import posixpath
 from itertools import combinations
 from pathlib import Path, PurePosixPath
@@ -53,7 +54,7 @@ def misplaced(settings: Settings) -> dict[str, str]:
     inbox, reports, metrics = _parts(settings.inbox), settings.report.dir, settings.metrics.textfile
     if inbox and _is_of_inbox(inbox, _resolved(reports)):
         found["report.dir"] = f"{reports} belongs to the inbox, whose files are uploads; choose another folder"
-    if metrics and _resolved(metrics).is_dir():
+    if metrics and os.path.isdir(_resolved(metrics)):  # noqa: PTH112 - a folder that may not be entered is none
         found["metrics.textfile"] = f"{metrics} is a folder; name a file in it, such as {metrics / 'enroll_batch.prom'}"
     elif metrics and inbox and _is_of_inbox(inbox, _resolved(metrics).parent):
         found["metrics.textfile"] = f"{metrics} lies in the inbox, whose files are uploads; choose another folder"

@@ -88,6 +88,7 @@ def earlier_run(
         SELECT state FROM run WHERE base_url = ? AND campaign = ? AND (
             started_at IS NOT NULL AND EXISTS (SELECT 1 FROM input WHERE sha256 IN ({marks}))
             OR started_at IS NULL AND state = 'planning' AND command IN ('run', 'nightly')
+            AND coalesce(stop_reason, '') <> 'input'
             AND EXISTS (SELECT 1 FROM lookup WHERE customer IS NOT NULL OR outcome IS NOT NULL)
             AND EXISTS (SELECT 1 FROM json_each(inputs) WHERE json_extract(value, '$[1]') IN ({marks})))
     """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from batch.capillary.client import CapillaryClient
 from batch.capillary.look_ups import LookUps, found_customer, judge_look_up, look_up_of
 from batch.capillary.registry import LOOK_UP_CODES
-from batch.errors import ConfigError, InputRefused, LookUpsStopped
+from batch.errors import ConfigError, FileRefused, InputRefused, LookUpsStopped
 from batch.ledger.look_ups import LookedUp, LookUpLedger
 from batch.model import Chunk, Event, OpenRequest, Speaks, StopReason, Tells
 from batch.report.reconcile import STOP_EXIT_CODES
@@ -88,6 +88,7 @@ def look_up(run: OpenRun, asking: Asking, *, online: bool) -> bool:
         asking.say(_asking_lines(run, ledger, open_count))
     log = RunLog(run.folder, asking.show)
     with api_of(run) as api:
+        run.keep_overrides()
         run.ledger.update_run(stop_reason=None, stop_text=None, exit_code=None)
         stop = asyncio.run(_look_up(run, ledger, log, api, asking))
     counts = ledger.counts()
@@ -142,7 +143,7 @@ def _refuse_one_for_many(run: OpenRun) -> None:
             "was sent: check api.base_url and the gateway, then begin anew"
         )
         run.ledger.update_run(stop_reason=StopReason.INPUT.value, stop_text=text, exit_code=InputRefused.exit_code)
-        raise InputRefused(text)
+        raise FileRefused(text)
 
 
 def resolved(ledger: LookUpLedger, requests: Sequence[EnrollmentRequest]) -> Sequence[EnrollmentRequest]:

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.errors import EXIT_CODES
+from batch.errors import EXIT_CODES, InputRefused
 from batch.model import Occasion
 from batch.nightly.choice import Ending
 from batch.nightly.inbox import CLAIMED, REASON
@@ -160,6 +160,8 @@ def _step_of_code(ended: Ended, resume: str) -> str:
             return "its report says what needs work"
         case 5:
             return f"`enroll-batch verify {shlex.quote(str(ended.folder))}` asks the API about the requests in doubt"
+        case InputRefused.exit_code if ended.folder:
+            return f"its file follows into {Ending.FAILED}, with the reason beside it; mend that, and put it in again"
         case code if code and ended.folder:
             return f"{resume} goes on"
         case _:

@@ -25,7 +25,7 @@ from batch.run.lock import is_locked
 from batch.run.night_locks import NightLocks
 from batch.run.opening import Overrides, new_run
 from batch.run.planning import plan
-from batch.run.put_aside import has_taken, not_arrived, noted_runs, run_of, taken
+from batch.run.put_aside import has_taken, is_taken, not_arrived, noted_runs, run_of, taken
 from batch.run.putting_away import NEXT_NIGHT, PuttingAway
 from batch.run.unattended import (
     UNATTENDED,
@@ -268,6 +268,9 @@ class Night:
         """Put a file away whose content another run has sent, or leave it while that run is at work."""
         name, folder = claim.upload.name, seen.folder
         if seen.state is State.FINISHED:
+            if is_taken(folder, self._inbox.shown):
+                with suppress(LedgerFailed):
+                    return self._ends.put_away(claim, ended_before(name, folder))
             told = f"Not sent: its content was sent before, by {folder.name}."
             return self._ends.put_away(claim, Ended(name, 0, f"{told} See {folder}", folder, told))
         if is_locked(folder):
@@ -303,13 +306,12 @@ class Night:
             try:
                 with closing_look_ups(run):
                     plan(run, [upload], again=False, asking=UNATTENDED)
+                return send_unattended(run, name, self._config, self._settings)
             except LookUpsStopped as stopped:
                 return look_ups_stopped(run, name, stopped, self._settings)
-            try:
-                return send_unattended(run, name, self._config, self._settings)
-            except Interrupted:
+            except (Interrupted, SentBefore, BeingSent):
                 raise
             except Exception as error:
                 if not is_of_the_file(error) and not can_go_on(run.folder, self._config):
                     raise
-                return failed(name, error, run.folder)
+                return failed(name, error, run.folder if run.folder.exists() else None)

@@ -99,6 +99,10 @@ class OpenRun:
         with suppress(OSError):  # whatever else lies there is not ours to remove
             self.folder.rmdir()
 
+    def keep_overrides(self) -> None:
+        """Let what the command line says hold for whoever goes on, now that the API is called by its word."""
+        self.ledger.update_run(overrides=json.dumps(asdict(self.overrides)))
+
     def _has_report(self) -> bool:
         """Whether the report's files in the folder are this run's; else they are a person's, who gave the folder."""
         try:
@@ -200,7 +204,7 @@ def existing_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
 
 @contextmanager
 def unfinished_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
-    """Open a run to go on with it; what the command line says instead of the config holds from now on.
+    """Open a run to go on with it; what the command line says holds instead of the config, and is kept once it is used.
 
     One that has sent everything and died over its report counts as unfinished. It needs secrets only to tell of it.
 
@@ -221,7 +225,6 @@ def unfinished_run(folder: Path, overrides: Overrides) -> Iterator[OpenRun]:
             if not is_finished:
                 raise
             run = _open_run(folder, ledger, overrides, with_secrets=False)
-        ledger.update_run(overrides=json.dumps(asdict(run.overrides)))
         yield run
 
 

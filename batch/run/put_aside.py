@@ -82,6 +82,18 @@ def arrived(folder: Path, inbox: str, place: str, claim: str) -> None:
             forget(other, inbox, place)
 
 
+def give_up_claims(folder: Path, inbox: str) -> None:
+    """Note that the file of a run has been put away, so that another one of its content is only a repeat."""
+    note = _read(folder, inbox)
+    if note.claims:
+        _write(folder, inbox, replace(note, claims=[]))
+
+
+def is_taken(folder: Path, inbox: str) -> bool:
+    """Return whether the file of a run was taken and has not been put away."""
+    return bool(_read(folder, inbox).claims)
+
+
 def not_arrived(folder: Path, inbox: str, claim: str) -> None:
     """Note that the file of a claim waits nowhere: it was not put away, or not where it would wait."""
     note = _read(folder, inbox)

@@ -14,7 +14,7 @@ from batch.nightly.choice import Ending, ending_of
 from batch.nightly.inbox import REPORT, Changed
 from batch.report.reconcile import worst
 from batch.run.night_words import verdict_of
-from batch.run.put_aside import arrived, forget, not_arrived, remember, waiting_no_longer
+from batch.run.put_aside import arrived, forget, give_up_claims, not_arrived, remember, waiting_no_longer
 from batch.run.unattended import Ended, sentence
 from batch.run.unfinished import can_go_on
 from batch.storage.failures import StorageFailed
@@ -84,6 +84,8 @@ class PuttingAway:
         if goes_on and ended.folder is not None:  # before it is moved, for we may die in between
             remember(ended.folder, self._inbox.shown, f"{ending}/{ended.name}", str(claim.holder))
         place, note = self._moved(claim, ended, ending)
+        if ended.folder is not None:
+            give_up_claims(ended.folder, self._inbox.shown)
         if goes_on and ended.folder is not None:
             arrived(ended.folder, self._inbox.shown, place, str(claim.holder))
         known_as, report = f"{self._inbox.shown}/{place}", ended.report

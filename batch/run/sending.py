@@ -143,6 +143,7 @@ def _send_all(
     interrupted = ledger.take_over(time.time_ns())
     ((started_at, before_ns),) = run.ledger.read("SELECT started_at, sending_ns FROM run")
     _note(ledger, log, *_opening(run, ledger.open_count(), None if started_at is None else interrupted))
+    run.keep_overrides()
     run.ledger.update_run(
         state=State.SENDING.value,
         started_at=started_at or time.time_ns(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import sqlite3
@@ -137,7 +138,7 @@ def lost_config(folder: Path) -> Path | None:
             ((config,),) = connection.execute("SELECT config_path FROM run").fetchall()
     except (sqlite3.Error, LedgerFailed, ValueError):
         return None
-    return Path(config) if not Path(config).exists() and can_go_on(folder, Path(config)) else None
+    return Path(config) if can_go_on(folder, Path(config)) and not os.path.lexists(config) else None
 
 
 def remove_unsent(run: OpenRun) -> None:

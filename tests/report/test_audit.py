@@ -101,7 +101,8 @@ def test_what_was_left_out_is_told_apart_with_its_own_share_and_bound() -> None:
     assert "3 not enrolled now: unenrolled since, or never applied" in text
     assert "2 left out, and not enrolled 1 left out, and not listed" not in text, "in the order of the outcomes"
     assert "1 left out, and not listed by the API 2 left out, and not enrolled" in text
-    assert "What was left out and is not confirmed counts as not_sent now: a rerun sends it." in text
+    assert "Whoever was left out and is not enrolled was unenrolled since, or never covered." in text
+    assert "`enroll-batch rerun RUN --only covered_by_cascade` sends all that was left out." in text
     assert all(len(line) <= 80 for line in lines)
 
 

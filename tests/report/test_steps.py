@@ -161,14 +161,6 @@ def test_what_was_left_out_and_is_not_covered_is_sent_by_a_rerun() -> None:
     assert why.command is None
 
 
-def test_where_an_audit_found_some_the_others_may_be_sent_too() -> None:
-    outcomes = {Outcome.ENROLLED: 10, Outcome.NOT_SENT: 2, COVERED: 18}
-    tallies = replace(tallies_of(outcomes), not_covered=2, calls_saved=18)
-    *_, step = next_steps(accounts_of(tallies), FOLDER)
-    assert "It may not be so of 18 others either" in step.text
-    assert step.command == f"enroll-batch rerun {FOLDER} --only not_sent --only covered_by_cascade"
-
-
 def test_what_stands_behind_a_refusal_still_asks_for_another_config() -> None:
     """Fails when every request that a finished run has not sent is taken for one that was left out."""
     outcomes = {Outcome.PERIOD_NOT_FOUND: 3, Outcome.NOT_SENT: 25}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.errors import FileRefused
+from batch.errors import InputRefused
+from batch.intake.raw_cells import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +96,11 @@ def refuse_wide(file_name: str, sheet: str | None, width: int) -> None:
     Raises: InputRefused.
     """
     if width > MAX_COLUMNS:
-        where = f'{file_name}, sheet "{sheet}"' if sheet else file_name
-        raise FileRefused(
-            f"{where}: {width} columns; at most {MAX_COLUMNS} are read: remove what stands to the right of the table"
-        )
+        what = f"{width} columns; at most {MAX_COLUMNS} are read: remove what stands to the right of the table"
+        raise table_refused(file_name, sheet, what)
+
+
+def table_refused(file_name: str, sheet: str | None, what: str) -> InputRefused:
+    """Return what is wrong with a table. The name that a person gave its sheet is not told to everybody."""
+    where = f"{file_name}, sheet {quoted(sheet)}" if sheet else file_name
+    return InputRefused(f"{where}: {what}", told=f"{file_name}: {what}")

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.errors import FileRefused
+from batch.errors import FileRefused, InputRefused
 from batch.intake.formats.number_formats import Shown, shown_by
 from batch.intake.formats.package import Package, XmlHandler, parse_xml
 from batch.intake.raw_cells import whole
@@ -80,7 +80,8 @@ def read_book(package: Package, main_part: str) -> Book:
     for name, state, relation in workbook.sheets:
         kind, part = targets.get(relation, ("", ""))
         if not kind:
-            raise FileRefused(f'{package.path.name}: damaged: its sheet "{name}" is missing; open it and save it again')
+            what, remedy = f"{package.path.name}: damaged: its sheet", "is missing; open it and save it again"
+            raise InputRefused(f'{what} "{name}" {remedy}', told=f"{what} {remedy}")
         if kind == "worksheet":
             sheets.append(SheetPart(name, part, state != "visible"))
     by_kind = {kind: part for kind, part in targets.values() if part in package}

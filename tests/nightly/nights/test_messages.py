@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 
 from batch.run import nightly
@@ -116,6 +117,23 @@ def test_a_file_without_a_header_is_explained_without_a_word_of_it(
     assert part_of(message["text"], "may.csv").startswith("may.csv: ")
     assert "input refused" not in message["text"].lower()
     assert NAME not in message["text"]
+
+
+def test_no_name_of_a_sheet_and_no_id_of_a_row_is_told(
+    desk: Desk, sandbox: Factory, inbox: Path, hook: WebServer
+) -> None:
+    book = openpyxl.Workbook()
+    for number, title in enumerate((f"{NAME} 919876543210", f"{NAME} 919876543211"), 1):
+        sheet = book.create_sheet(title)
+        sheet.append(["customer_id"])
+        sheet.append([number])
+    book.save(inbox / "may.xlsx")
+    (inbox / "june.csv").write_text("customer_id,target_group_id\n1,919876543210\n")
+    assert a_told_night(desk, sandbox(preload=False), inbox, hook, campaign={"cycles": "api"}).code == 3
+    (message,) = told(hook)
+    assert "919876543210" not in message["text"]
+    assert NAME not in message["text"]
+    assert part_of(message["text"], "may.xlsx").startswith("may.xlsx: Several sheets hold data; name the one to read")
 
 
 def test_a_night_says_why_the_api_refuses_it_and_where_it_does_not_answer(
