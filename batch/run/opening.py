@@ -87,6 +87,8 @@ class OpenRun:
     ledger: SqliteLedger
     settings: Settings
     overrides: Overrides
+    keeps_overrides: bool = True
+    """Whether they are a person's word, which holds for whoever goes on."""
 
     def discard(self) -> None:
         """Remove a run that came to nothing before anything was sent."""
@@ -101,7 +103,8 @@ class OpenRun:
 
     def keep_overrides(self) -> None:
         """Let what the command line says hold for whoever goes on, now that the API is called by its word."""
-        self.ledger.update_run(overrides=json.dumps(asdict(self.overrides)))
+        if self.keeps_overrides:
+            self.ledger.update_run(overrides=json.dumps(asdict(self.overrides)))
 
     def _has_report(self) -> bool:
         """Whether the report's files in the folder are this run's; else they are a person's, who gave the folder."""

@@ -125,7 +125,7 @@ def _at_tonights_rate(run: OpenRun, tonight: Settings) -> OpenRun:
     own, now = run.overrides.rate_of(run.settings), tonight.pacing.rate
     if now is None or not _is_same_api(run, tonight) or (own is not None and own.per_s <= now.per_s):
         return run
-    return replace(run, overrides=replace(run.overrides, rate=str(now)))
+    return replace(run, overrides=replace(run.overrides, rate=str(now)), keeps_overrides=False)
 
 
 def _resumed(run: OpenRun, config: Path, tonight: Settings) -> Ended:

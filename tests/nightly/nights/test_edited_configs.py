@@ -77,7 +77,9 @@ def test_a_rate_that_was_lowered_holds_for_a_run_of_the_night_before(desk: Desk,
     assert last - first >= 10**9 - 10**8
     with closing(sqlite3.connect(runs()[0] / "ledger.sqlite")) as ledger:
         ((text,),) = ledger.execute("SELECT text FROM event WHERE kind = 'resumed'")
+        ((kept,),) = ledger.execute("SELECT json_extract(overrides, '$.rate') FROM run")
     assert "at most 2 per 1 s" in text
+    assert kept is None, "nobody has typed it, and it does not outlast the config that says so"
 
 
 def test_a_rate_that_was_raised_waits_for_the_next_file(desk: Desk, sandbox: Factory, inbox: Path) -> None:
